@@ -1,0 +1,194 @@
+/** What people see of an agent: how it is configured, what its handler is given, what its callers hold. */
+import type { AgentInit, Artifact, FinishReason, SendReceipt, Usage } from '../../schemas/index.js';
+import type { z } from '../../schemas/zod.js';
+import type { Connection, SendPolicy, WatchEvent, WatchOptions } from '../connection/connection.js';
+import type { AgentFlowError } from '../errors.js';
+import type { Clock } from '../internal/clock.js';
+import type { BusySessionPolicy } from '../session/lease.js';
+import type { Session } from '../session/session.js';
+import type { Sessions } from '../session/sessions.js';
+import type { SessionStore } from '../session/store.js';
+
+/** Any Zod 3 schema. */
+export type AnySchema = z.ZodTypeAny;
+
+/** How an agent is defined. Every schema is Zod 3 (Genkit's `z`); an omitted one accepts anything. */
+export interface AgentConfig<
+  StateSchema extends AnySchema = AnySchema,
+  InputSchema extends AnySchema = AnySchema,
+  OutputSchema extends AnySchema = AnySchema,
+  StreamSchema extends AnySchema = AnySchema,
+> {
+  /** Name of the Genkit flow, unique in the application. */
+  readonly name: string;
+  /** Said in the Dev UI. */
+  readonly description?: string;
+  /** One input of the caller. */
+  readonly inputSchema?: InputSchema;
+  /** One chunk of the answer. */
+  readonly streamSchema?: StreamSchema;
+  /** The `output` of the result. */
+  readonly outputSchema?: OutputSchema;
+  /** What the session remembers. Must be JSON, and accept its own output. Default: any object, `{}` at first. */
+  readonly stateSchema?: StateSchema;
+  /** State of a new session that is opened without `init`, where `stateSchema` itself has no default. */
+  readonly initialState?: z.input<StateSchema> | (() => z.input<StateSchema>);
+  /** Turns stored state that no longer fits `stateSchema` into state that does. Without it such a session is refused. */
+  readonly migrate?: (stored: unknown) => unknown;
+  /** Where sessions are kept. Without it a session lives as long as its connection. */
+  readonly store?: SessionStore;
+  /** What a second connection to a session does: wait its turn (`queue`, the default), be refused, or take over. */
+  readonly onBusySession?: BusySessionPolicy;
+  /** What an input does that is sent while the agent answers. Default `queue`. */
+  readonly sendPolicy?: SendPolicy;
+  /** Keep only the newest versions of a session: at least this many. Default: all. A resume always works. */
+  readonly keepVersions?: number;
+  /** Chunks that may wait for the reader before `responder.send` makes the handler wait. Default 1,024. */
+  readonly maxBufferedChunks?: number;
+  /** Chunks kept for late watchers after the reader has had them. Default 10,000. */
+  readonly replayChunks?: number;
+  /** Inputs that may wait for the agent before further ones are refused. Default 10,000. */
+  readonly maxQueuedInputs?: number;
+  /** How long a store keeps the session of a process that has died, in milliseconds. Default 15,000. */
+  readonly leaseTtlMs?: number;
+  /** How long a handler that was aborted may still save, before the session goes to the next one; in milliseconds. Default 1,000. */
+  readonly abortGraceMs?: number;
+  /** Time, for tests. Default: the machine's. */
+  readonly clock?: Clock;
+}
+
+/** What a turn knows of itself. */
+export interface Turn<In> {
+  /** Its number in this run, from 1. */
+  readonly number: number;
+  /** 1, and one more each time it had to start over because the process that ran it died. */
+  readonly attempt: number;
+  /** Fires when the turn is interrupted and when the run is aborted. Pass it to every model call. */
+  readonly signal: AbortSignal;
+  /** Listens for inputs sent with the policy `steer` while this turn runs. */
+  onSteer(listener: (input: In) => void): void;
+}
+
+/** A turn that was cut short. */
+export interface InterruptedTurn<In, Stream> {
+  readonly input: In;
+  readonly turn: Turn<In>;
+  /** The chunks it had sent, so that its partial answer can be kept, marked as such. */
+  readonly chunks: readonly Stream[];
+}
+
+/** How `turns` deals with turns that do not end well. */
+export interface TurnsOptions<In, Stream> {
+  /**
+   * Answers a turn that threw: what it sends belongs to the turn, which then ends well. Without it the reader of that
+   * turn gets the error, the inputs behind it are still answered, and the run fails with the first such error at its end.
+   */
+  readonly onError?: (error: AgentFlowError, failed: { readonly input: In; readonly turn: Turn<In> }) => void | Promise<void>;
+  /** Keeps what an interrupted turn had said. */
+  readonly onInterrupt?: (interrupted: InterruptedTurn<In, Stream>) => void | Promise<void>;
+}
+
+/** How a handler speaks. */
+export interface Responder<Chunk> {
+  /**
+   * Sends one chunk; any value the schema accepts is a chunk, `''`, `0`, `false` and `null` too. Resolves when there is
+   * room for the next one. Rejects with `InvalidValueError`, with `TURN_INTERRUPTED` in a turn that was cut short, and with
+   * the run's end after it.
+   */
+  send(chunk: Chunk): Promise<void>;
+  /** Ends the turn: the reader's loop ends. */
+  endTurn(): Promise<void>;
+}
+
+/** What a handler is given. */
+export interface HandlerArgs<State, In, Chunk, Stream = Chunk> {
+  readonly session: Session<State>;
+  /** The inputs, checked, one by one. Breaking out of a loop over it loses nothing: the next loop goes on. */
+  readonly inputStream: AsyncIterable<In>;
+  readonly responder: Responder<Chunk>;
+  /** The loop most agents want: one input at a time, the turn ended when the function returns. */
+  readonly turns: (turn: (input: In, turn: Turn<In>) => void | Promise<void>, options?: TurnsOptions<In, Stream>) => Promise<void>;
+  /** Fires when the run is aborted or has lost its session. */
+  readonly signal: AbortSignal;
+  /** Genkit's action context: what the caller passed as `context`, such as `auth`. */
+  readonly context: Record<string, unknown>;
+}
+
+/** What a handler returns. */
+export interface HandlerResult<Out> {
+  readonly output: Out;
+  /** Saved with the session before the run ends. */
+  readonly artifacts?: readonly Artifact[];
+  readonly usage?: Usage;
+}
+
+/** A handler reads inputs, speaks through a responder and remembers through a session. */
+export type AgentHandler<State, In, Out, Chunk, Stream = Chunk> = (
+  args: HandlerArgs<State, In, Chunk, Stream>,
+) => Promise<HandlerResult<Out>> | HandlerResult<Out>;
+
+/** What a run returns. */
+export interface AgentOutput<State, Out> {
+  readonly sessionId: string;
+  readonly output: Out;
+  /** The session's state as last saved. */
+  readonly state: Readonly<State>;
+  /** The current version of every artifact of the session; absent when there is none. */
+  readonly artifacts?: readonly Artifact[];
+  readonly usage?: Usage;
+  readonly finishReason: FinishReason;
+}
+
+/** How a run is opened. */
+export interface StreamBidiOptions<Init> {
+  /** A known session is loaded (`init` is then ignored), an unknown one created under this id. Default: a new UUID. */
+  readonly sessionId?: string;
+  /** Continue from this version of a known session, as a new head. */
+  readonly version?: number;
+  /** State of a new session. */
+  readonly init?: Init;
+  /** Genkit's action context, such as `{ auth }`. */
+  readonly context?: Record<string, unknown>;
+  /** Aborts the run. */
+  readonly abortSignal?: AbortSignal;
+  /** What to do when another connection has the session; the agent's policy by default. */
+  readonly onBusySession?: BusySessionPolicy;
+  /** What an input does that is sent while the agent answers; the agent's policy by default. */
+  readonly sendPolicy?: SendPolicy;
+}
+
+/** The types of an agent, for `AgentTypes<typeof agent>`. */
+export interface TypesOfAgent<State, In, Out, Stream, Init, Sent> {
+  readonly state: State;
+  readonly input: In;
+  readonly output: Out;
+  readonly stream: Stream;
+  readonly init: Init;
+  readonly sent: Sent;
+}
+
+/**
+ * An agent. `In`, `Out`, `Stream` and `State` are what its schemas produce; `Sent` and `Init` what a caller may give them
+ * (they differ where a schema has defaults or transforms).
+ */
+export interface Agent<State, In, Out, Stream, Init = State, Sent = In> {
+  readonly name: string;
+  /** Never there at run time: carries the types to `AgentTypes<typeof agent>`. */
+  readonly types?: TypesOfAgent<State, In, Out, Stream, Init, Sent>;
+  /**
+   * Opens a connection, at once; what goes wrong while the session is opened arrives with `receive()` and `output()`.
+   * Throws `InvalidValueError` for options that are wrong in themselves.
+   */
+  streamBidi(options?: StreamBidiOptions<Init>): Connection<Sent, Stream, AgentOutput<State, Out>>;
+  /** Sends one input, or several in order, closes, and waits for the result. */
+  run(input: Sent | readonly Sent[], options?: StreamBidiOptions<Init>): Promise<AgentOutput<State, Out>>;
+  /** Watches the run that is open for a session in this process. Throws `SESSION_NOT_RUNNING`. */
+  watch(sessionId: string, options?: WatchOptions): AsyncIterableIterator<WatchEvent<Stream>>;
+  /** The stored sessions: look, list, fork, delete. */
+  readonly sessions: Sessions<State>;
+}
+
+/** The types of an agent, for clients that import nothing else of it: `AgentTypes<typeof chat>['state']`. */
+export type AgentTypes<A extends { readonly types?: unknown }> = NonNullable<A['types']>;
+
+export type { AgentInit, Artifact, FinishReason, SendReceipt, Usage };

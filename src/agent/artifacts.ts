@@ -1,0 +1,11 @@
+import type { Artifact } from '../../schemas/index.js';
+import { diff } from '../internal/diff.js';
+import type { Session } from '../session/session.js';
+
+/** Saves what is new among the artifacts of a result; one that says what the session already has is not a new version. */
+export async function rememberArtifacts(session: Session<unknown>, artifacts: readonly Artifact[]): Promise<void> {
+  for (const artifact of artifacts) {
+    const current = session.artifacts.find(({ name }) => name === artifact.name);
+    if (current === undefined || diff(current, artifact).length > 0) await session.saveArtifact(artifact);
+  }
+}

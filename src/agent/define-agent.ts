@@ -1,0 +1,53 @@
+/** An agent without Genkit: definition, runs, sessions. The `genkit/` room makes actions of it. */
+import { v4 as uuid } from 'uuid';
+import { AgentInitSchema } from '../../schemas/index.js';
+import type { WatchEvent, WatchOptions } from '../connection/connection.js';
+import type { RunConnection } from '../connection/run-connection.js';
+import { AgentFlowError } from '../errors.js';
+import { Sessions } from '../session/sessions.js';
+import type { AgentHandler, AgentOutput, StreamBidiOptions } from './agent.js';
+import { checked } from './checks.js';
+import type { AgentDefinition } from './definition.js';
+import { AgentRun } from './run.js';
+import type { Launch } from './runtime.js';
+
+/** The runs and sessions of one agent. */
+export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
+  readonly sessions: Sessions<State>;
+  readonly #definition: AgentDefinition;
+  readonly #handler: AgentHandler<State, In, Out, Chunk, Stream>;
+  readonly #running = new Map<string, Set<RunConnection<Sent, Stream, AgentOutput<State, Out>>>>();
+
+  constructor(definition: AgentDefinition, handler: AgentHandler<State, In, Out, Chunk, Stream>) {
+    this.#definition = definition;
+    this.#handler = handler;
+    const { store, state: rules, clock, leaseTtlMs } = definition;
+    this.sessions = new Sessions({ store, rules, clock, leaseTtlMs, newId: uuid });
+  }
+
+  /** Opens a connection to a new run, carried by `launch`. */
+  open(options: StreamBidiOptions<unknown>, launch: Launch): RunConnection<Sent, Stream, AgentOutput<State, Out>> {
+    const { sessionId = uuid(), version } = options;
+    checked(AgentInitSchema, { sessionId, version }, 'option');
+    const request = { definition: this.#definition, handler: this.#handler, id: uuid(), sessionId, options };
+    const run = new AgentRun<State, In, Out, Chunk, Stream, Sent>(request);
+    this.#remember(sessionId, run.connection);
+    run.start(launch);
+    return run.connection;
+  }
+
+  watch(sessionId: string, options?: WatchOptions): AsyncIterableIterator<WatchEvent<Stream>> {
+    const [connection] = this.#running.get(sessionId) ?? [];
+    if (connection === undefined) throw new AgentFlowError('SESSION_NOT_RUNNING', 'No run is open for this session in this process');
+    return connection.watch(options);
+  }
+
+  #remember(sessionId: string, connection: RunConnection<Sent, Stream, AgentOutput<State, Out>>): void {
+    const running = this.#running.get(sessionId) ?? new Set();
+    this.#running.set(sessionId, running.add(connection));
+    void connection.done.then(() => {
+      running.delete(connection);
+      if (running.size === 0) this.#running.delete(sessionId);
+    });
+  }
+}

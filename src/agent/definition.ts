@@ -1,0 +1,65 @@
+/** An agent's configuration with its defaults filled in and checked, once, where the agent is defined. */
+import { z } from '../../schemas/zod.js';
+import type { SendPolicy } from '../connection/connection.js';
+import { InvalidValueError } from '../errors.js';
+import { type Clock, systemClock } from '../internal/clock.js';
+import type { BusySessionPolicy } from '../session/lease.js';
+import type { StateRules } from '../session/open-session.js';
+import type { SessionStore } from '../session/store.js';
+import type { AgentConfig } from './agent.js';
+import { assertWhole, assertZod3 } from './checks.js';
+import { stateRules } from './state-rules.js';
+
+/** What every run of an agent has in common. */
+export interface AgentDefinition {
+  readonly name: string;
+  readonly inputSchema: z.ZodTypeAny;
+  readonly streamSchema: z.ZodTypeAny;
+  readonly outputSchema: z.ZodTypeAny;
+  readonly stateSchema: z.ZodTypeAny;
+  readonly state: StateRules;
+  readonly store: SessionStore | undefined;
+  readonly onBusySession: BusySessionPolicy;
+  readonly sendPolicy: SendPolicy;
+  readonly keepVersions: number | undefined;
+  readonly maxBufferedChunks: number;
+  readonly replayChunks: number;
+  readonly maxQueuedInputs: number;
+  readonly leaseTtlMs: number;
+  readonly abortGraceMs: number;
+  readonly clock: Clock;
+}
+
+/** Fills in the defaults. Throws `InvalidValueError` and `INVALID_SCHEMA` for a configuration that cannot work. */
+export function agentDefinition(config: AgentConfig): AgentDefinition {
+  const {
+    name,
+    inputSchema = z.unknown(),
+    streamSchema = z.unknown(),
+    outputSchema = z.unknown(),
+    stateSchema = z.record(z.unknown()).default({}),
+    initialState,
+    migrate,
+    store,
+    onBusySession = 'queue',
+    sendPolicy = 'queue',
+    keepVersions,
+    maxBufferedChunks = 1_024,
+    replayChunks = 10_000,
+    maxQueuedInputs = 10_000,
+    leaseTtlMs = 15_000,
+    abortGraceMs = 1_000,
+    clock = systemClock,
+  } = config;
+  const schemas = { inputSchema, streamSchema, outputSchema, stateSchema };
+  if (typeof name !== 'string' || name === '') {
+    throw new InvalidValueError('option', [{ path: 'name', expected: 'a non-empty string', received: typeof name }]);
+  }
+  for (const [option, schema] of Object.entries(schemas)) assertZod3(schema, option);
+  const bounds = { keepVersions, maxBufferedChunks, maxQueuedInputs, leaseTtlMs };
+  for (const [option, value] of Object.entries(bounds)) assertWhole(value, option, 1);
+  for (const [option, value] of Object.entries({ replayChunks, abortGraceMs })) assertWhole(value, option, 0);
+  const state = stateRules({ schema: stateSchema, initialState, migrate });
+  const policies = { onBusySession, sendPolicy, store };
+  return { name, ...schemas, state, ...policies, keepVersions, maxBufferedChunks, replayChunks, maxQueuedInputs, leaseTtlMs, abortGraceMs, clock };
+}

@@ -1,0 +1,228 @@
+/** One run of an agent: a session is opened, the handler reads and speaks, the result follows. */
+import { Inbox, type WaitingInput } from '../connection/inbox.js';
+import { Outbox } from '../connection/outbox.js';
+import { RunConnection } from '../connection/run-connection.js';
+import { AgentFlowError, toAgentFlowError } from '../errors.js';
+import { Deferred } from '../internal/deferred.js';
+import { openSession } from '../session/open-session.js';
+import type { OpenSession } from '../session/session.js';
+import type { AcceptedInput } from '../session/store.js';
+import type { AgentHandler, AgentOutput, HandlerResult, StreamBidiOptions } from './agent.js';
+import { rememberArtifacts } from './artifacts.js';
+import { checked } from './checks.js';
+import type { AgentDefinition } from './definition.js';
+import { RunResponder } from './responder.js';
+import type { Launch, RunScope } from './runtime.js';
+import { ActiveTurn } from './turn.js';
+import { runTurns } from './turns.js';
+
+/** What a run begins with. */
+export interface RunRequest<State, In, Out, Chunk, Stream> {
+  readonly definition: AgentDefinition;
+  readonly handler: AgentHandler<State, In, Out, Chunk, Stream>;
+  /** Unique to this run. */
+  readonly id: string;
+  readonly sessionId: string;
+  readonly options: StreamBidiOptions<unknown>;
+}
+
+/** One run of an agent, from `streamBidi` to its result. */
+export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
+  readonly connection: RunConnection<Sent, Stream, AgentOutput<State, Out>>;
+  readonly #request: RunRequest<State, In, Out, Chunk, Stream>;
+  readonly #inbox: Inbox<In>;
+  readonly #outbox: Outbox<Stream>;
+  readonly #controller = new AbortController();
+  readonly #failed = new Deferred<never>();
+  #turn: ActiveTurn<In, Stream> | undefined;
+  #endTurnScope: ((error?: unknown) => void) | undefined;
+  #turns = 0;
+
+  constructor(request: RunRequest<State, In, Out, Chunk, Stream>) {
+    this.#request = request;
+    const { definition, id, sessionId, options } = request;
+    this.#inbox = new Inbox(definition.maxQueuedInputs);
+    this.#outbox = new Outbox({ run: id, maxBufferedChunks: definition.maxBufferedChunks, replayChunks: definition.replayChunks });
+    this.connection = new RunConnection<Sent, Stream, AgentOutput<State, Out>>({
+      sessionId,
+      policy: options.sendPolicy ?? definition.sendPolicy,
+      inbox: this.#inbox as Inbox<unknown>,
+      outbox: this.#outbox,
+      checkInput: (input) => checked(definition.inputSchema, input, 'input'),
+      onAbort: (error) => {
+        this.#controller.abort(error);
+        this.#turn?.abort(error);
+        this.#failed.reject(error);
+      },
+    });
+  }
+
+  /** Begins. Whatever goes wrong arrives through the connection. */
+  start(launch: Launch): void {
+    const { connection } = this;
+    const { abortSignal } = this.#request.options;
+    const abort = () => connection.abort(abortSignal?.reason);
+    if (abortSignal?.aborted) abort();
+    abortSignal?.addEventListener('abort', abort, { once: true });
+    void connection.done.then(() => abortSignal?.removeEventListener('abort', abort));
+    launch((scope) => this.#run(scope)).catch((error) => connection.fail(toAgentFlowError(error)));
+  }
+
+  /** Ends with the handler's result, or as soon as the run fails, whether or not the handler notices. */
+  async #run(scope: RunScope): Promise<AgentOutput<State, Out>> {
+    const work = this.#work(scope);
+    work.catch((error) => this.connection.fail(toAgentFlowError(error)));
+    const output = await Promise.race([work, this.#failed.promise]);
+    this.connection.succeed(output);
+    return output;
+  }
+
+  async #work(scope: RunScope): Promise<AgentOutput<State, Out>> {
+    this.#controller.signal.throwIfAborted();
+    const { definition, id, sessionId, options } = this.#request;
+    const { session, pending } = await openSession<State>({
+      sessionId,
+      store: definition.store,
+      rules: definition.state,
+      init: options.init,
+      version: options.version,
+      policy: options.onBusySession ?? definition.onBusySession,
+      owner: id,
+      clock: definition.clock,
+      leaseTtlMs: definition.leaseTtlMs,
+      keepVersions: definition.keepVersions,
+      signal: this.#controller.signal,
+      onLost: (error) => this.connection.fail(error),
+    });
+    try {
+      scope.sessionOpened(sessionId);
+      this.#inbox.replay(pending.map((accepted) => replayed<In>(accepted)));
+      const result = await this.#handle(scope, session);
+      return await this.#result(session, result);
+    } catch (error) {
+      // Tell the callers first: giving the session back may take a while.
+      this.connection.fail(toAgentFlowError(error));
+      throw error;
+    } finally {
+      await this.#giveBack(session);
+    }
+  }
+
+  /** The handler's result; after an abort it has a while to notice, and is then left alone. */
+  #handle(scope: RunScope, session: OpenSession<State>): Promise<HandlerResult<Out>> {
+    const { definition, handler } = this.#request;
+    const { signal } = this.#controller;
+    const host = this.#host(scope, session);
+    const graceOver = new Deferred<never>();
+    signal.addEventListener('abort', () => definition.clock.after(definition.abortGraceMs, () => graceOver.reject(signal.reason)), { once: true });
+    const answered = (async () => {
+      signal.throwIfAborted();
+      return handler({
+        session,
+        inputStream: host.inputStream,
+        responder: new RunResponder<Chunk, Stream>(host),
+        turns: (work, options) => runTurns(host, work, options),
+        signal,
+        context: scope.context,
+      });
+    })();
+    return Promise.race([answered, graceOver.promise]);
+  }
+
+  #host(scope: RunScope, session: OpenSession<State>) {
+    const next = () => this.#nextInput(scope, session);
+    const close = (): Promise<IteratorResult<In, undefined>> => Promise.resolve({ value: undefined, done: true });
+    return {
+      inputStream: { [Symbol.asyncIterator]: () => ({ next, return: close }) },
+      signal: this.#controller.signal,
+      outbox: this.#outbox,
+      streamSchema: this.#request.definition.streamSchema,
+      currentTurn: () => this.#turn,
+      assertMaySend: () => {
+        this.#controller.signal.throwIfAborted();
+        this.#turn?.assertMaySend();
+      },
+      sent: (chunk: Stream) => this.#turn?.record(chunk),
+      endTurn: async (interrupted = false, error?: AgentFlowError) => {
+        this.#controller.signal.throwIfAborted();
+        await this.#settleTurn(session, error);
+        this.#outbox.endTurn(interrupted, error);
+      },
+    };
+  }
+
+  async #nextInput(scope: RunScope, session: OpenSession<State>): Promise<IteratorResult<In, undefined>> {
+    await this.#settleTurn(session);
+    for (;;) {
+      const entry = await this.#inbox.take();
+      if (entry === undefined) return { value: undefined, done: true };
+      if (await this.#isNew(entry, session)) {
+        this.#beginTurn(entry, scope);
+        return { value: entry.input, done: false };
+      }
+    }
+  }
+
+  /** Is this the first time the session meets the input? Its sender is told, either way. */
+  async #isNew({ id, attempt, input, receipt }: WaitingInput<In>, session: OpenSession<State>): Promise<boolean> {
+    const { id: run } = this.#request;
+    const turn = this.#turns + 1;
+    try {
+      const recorded = id === undefined ? { run, turn, attempt } : await session.accept({ id, run, turn, attempt, done: false, input });
+      const isNew = recorded.run === run && recorded.turn === turn;
+      receipt.resolve({ run: recorded.run, turn: recorded.turn, duplicate: !isNew, steered: false });
+      return isNew;
+    } catch (error) {
+      receipt.reject(error);
+      throw error;
+    }
+  }
+
+  #beginTurn({ id, attempt }: WaitingInput<In>, scope: RunScope): void {
+    this.#turns += 1;
+    const facts = { run: this.#request.id, number: this.#turns, attempt, inputId: id };
+    this.#turn = new ActiveTurn(facts, () => this.#outbox.unblock());
+    this.#endTurnScope = scope.startTurn(facts);
+    this.#outbox.startTurn(facts.number, attempt);
+    this.#inbox.turnStarted(this.#turn);
+  }
+
+  /** Closes the books of the turn that is open, if one is. */
+  async #settleTurn(session: OpenSession<State>, error?: AgentFlowError): Promise<void> {
+    const turn = this.#turn;
+    if (turn === undefined) return;
+    this.#turn = undefined;
+    const { number, attempt, inputId: id } = turn;
+    this.#endTurnScope?.(error);
+    this.#inbox.turnEnded();
+    if (id !== undefined) await session.accept({ id, run: this.#request.id, turn: number, attempt, done: true });
+  }
+
+  async #result(session: OpenSession<State>, result: HandlerResult<Out>): Promise<AgentOutput<State, Out>> {
+    const { definition, sessionId } = this.#request;
+    const output: Out = checked(definition.outputSchema, result?.output, 'output');
+    await rememberArtifacts(session, result?.artifacts ?? []);
+    await session.end(new AgentFlowError('RUN_ENDED', 'The run has ended: its session can no longer be changed'));
+    const { artifacts, state } = session;
+    return {
+      sessionId,
+      output,
+      state,
+      ...(artifacts.length === 0 ? {} : { artifacts }),
+      ...(result?.usage === undefined ? {} : { usage: result.usage }),
+      finishReason: 'stop',
+    };
+  }
+
+  /** Whatever happened, the next connection gets the session; a store that cannot be reached lets it go by its lease. */
+  async #giveBack(session: OpenSession<State>): Promise<void> {
+    const error = this.#controller.signal.reason as AgentFlowError | undefined;
+    await this.#settleTurn(session, error).catch(() => {});
+    await session.end(error ?? new AgentFlowError('RUN_ENDED', 'The run has ended'));
+    await session.release().catch(() => {});
+  }
+}
+
+function replayed<In>({ id, input, attempt }: AcceptedInput): WaitingInput<In> {
+  return { id, input: input as In, attempt: attempt + 1, receipt: new Deferred() };
+}

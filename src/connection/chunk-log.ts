@@ -1,0 +1,101 @@
+/** The end of a turn, as it stands among the chunks. */
+export class TurnEnd {
+  readonly interrupted: boolean;
+  readonly error: unknown;
+  /** Nothing comes after it. */
+  readonly isRunEnd: boolean;
+
+  constructor(interrupted: boolean, error?: unknown, isRunEnd = false) {
+    this.interrupted = interrupted;
+    this.error = error;
+    this.isRunEnd = isRunEnd;
+  }
+}
+
+/** The beginning of a turn. */
+export class TurnStart {
+  readonly turn: number;
+  readonly attempt: number;
+
+  constructor(turn: number, attempt: number) {
+    this.turn = turn;
+    this.attempt = attempt;
+  }
+}
+
+/** A chunk, or a mark between chunks. */
+export type LogEntry<Stream> = Stream | TurnStart | TurnEnd;
+
+/** Where an entry stands: its turn and attempt, and how many chunks of the turn came before it. */
+export interface Place {
+  readonly index: number;
+  readonly turn: number;
+  readonly attempt: number;
+  readonly seq: number;
+}
+
+/** Forgotten entries are cut off in blocks, so that cutting costs nothing per chunk. */
+const cutBlock = 1_024;
+
+/**
+ * Everything a run has said, in one list that the reader and any number of watchers walk, each at its own pace. What
+ * has been read is kept for late watchers up to a bound, then forgotten from the old end.
+ */
+export class ChunkLog<Stream> {
+  readonly #keep: number;
+  #entries: LogEntry<Stream>[] = [];
+  #start: Place = { index: 0, turn: 0, attempt: 1, seq: 0 };
+  #waiting: (() => void)[] = [];
+
+  /** @param keep how many entries that have been read are kept for watchers */
+  constructor(keep: number) {
+    this.#keep = keep;
+  }
+
+  /** Index of the next entry to come. */
+  get end(): number {
+    return this.#start.index + this.#entries.length;
+  }
+
+  /** The oldest entry that is kept. */
+  get start(): Place {
+    return this.#start;
+  }
+
+  at(index: number): LogEntry<Stream> | undefined {
+    return this.#entries[index - this.#start.index];
+  }
+
+  append(entry: LogEntry<Stream>): void {
+    this.#entries.push(entry);
+    if (this.#waiting.length > 0) this.wake();
+  }
+
+  /** The next entry, or the end of the run, or nothing: resolves at the next `wake`. */
+  grown(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  /** Forgets what is older than the bound; nothing at or after `readUpTo` is ever forgotten. */
+  forget(readUpTo: number): void {
+    const surplus = Math.min(readUpTo, this.end - this.#keep) - this.#start.index;
+    if (surplus < cutBlock || surplus < this.#entries.length / 2) return;
+    let place = this.#start;
+    for (let count = 0; count < surplus; count++) place = advance(place, this.#entries[count]);
+    this.#start = place;
+    this.#entries = this.#entries.slice(surplus);
+  }
+}
+
+/** Where the entry after this one stands. */
+export function advance(place: Place, entry: unknown): Place {
+  const index = place.index + 1;
+  if (entry instanceof TurnStart) return { index, turn: entry.turn, attempt: entry.attempt, seq: 0 };
+  return { ...place, index, seq: place.seq + 1 };
+}

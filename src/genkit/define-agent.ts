@@ -1,0 +1,84 @@
+import type { Genkit, z } from 'genkit';
+import type { Agent, AgentConfig, AgentHandler, AnySchema, StreamBidiOptions } from '../agent/agent.js';
+import { AgentCore } from '../agent/define-agent.js';
+import { agentDefinition } from '../agent/definition.js';
+import { InvalidValueError, toAgentFlowError } from '../errors.js';
+import { type AgentFlow, defineAgentFlow, launchIn } from './flow.js';
+
+/** State of an agent without `stateSchema`. */
+type AnyState = z.ZodDefault<z.ZodRecord<z.ZodString, z.ZodUnknown>>;
+
+/** An agent that is registered with Genkit. */
+export interface GenkitAgent<State, In, Out, Stream, Init = State, Sent = In> extends Agent<State, In, Out, Stream, Init, Sent> {
+  /** The Genkit action behind the agent: hand it to `expressHandler`, or run one input with `flow(input, { init })`. */
+  readonly flow: AgentFlow;
+}
+
+const names = new WeakMap<object, Set<string>>();
+
+/**
+ * Defines an agent and registers it with Genkit as a bidi flow. All its types come from the schemas.
+ *
+ * Source: the Genkit agent design (`DefineAgent`, `StreamBidi`, `Responder`), in TypeScript's terms.
+ *
+ * Throws `InvalidValueError` and `INVALID_SCHEMA` for a configuration that cannot work, at once.
+ *
+ * @param ai the Genkit instance the agent is registered with
+ * @param config name, schemas, store and bounds
+ * @param handler runs once per connection: reads inputs, sends chunks, updates the session, returns the output
+ */
+export function defineAgent<
+  StateSchema extends AnySchema = AnyState,
+  InputSchema extends AnySchema = z.ZodUnknown,
+  OutputSchema extends AnySchema = z.ZodUnknown,
+  StreamSchema extends AnySchema = z.ZodUnknown,
+>(
+  ai: Genkit,
+  config: AgentConfig<StateSchema, InputSchema, OutputSchema, StreamSchema>,
+  handler: AgentHandler<
+    z.output<NoInfer<StateSchema>>,
+    z.output<NoInfer<InputSchema>>,
+    z.input<NoInfer<OutputSchema>>,
+    z.input<NoInfer<StreamSchema>>,
+    z.output<NoInfer<StreamSchema>>
+  >,
+): GenkitAgent<
+  z.output<StateSchema>,
+  z.output<InputSchema>,
+  z.output<OutputSchema>,
+  z.output<StreamSchema>,
+  z.input<StateSchema>,
+  z.input<InputSchema>
+> {
+  type State = z.output<StateSchema>;
+  type Sent = z.input<InputSchema>;
+  const definition = agentDefinition(config);
+  claimName(ai, definition.name);
+  const core = new AgentCore<State, z.output<InputSchema>, z.output<OutputSchema>, z.input<StreamSchema>, z.output<StreamSchema>, Sent>(definition, handler);
+  const flow = defineAgentFlow(ai, definition, config.description, core);
+  const streamBidi = (options: StreamBidiOptions<z.input<StateSchema>> = {}) => core.open(options, launchIn(flow, options));
+  return {
+    name: definition.name,
+    flow,
+    sessions: core.sessions,
+    streamBidi,
+    watch: (sessionId, options) => core.watch(sessionId, options),
+    async run(input, options) {
+      const connection = streamBidi(options);
+      try {
+        for (const each of Array.isArray(input) ? (input as readonly Sent[]) : [input as Sent]) connection.send(each);
+        connection.close();
+      } catch (error) {
+        connection.fail(toAgentFlowError(error));
+      }
+      return connection.output();
+    },
+  };
+}
+
+/** Genkit itself lets the last definition of a name win, with no more than a line in the log. */
+function claimName(ai: Genkit, name: string): void {
+  const taken = names.get(ai) ?? new Set();
+  if (taken.has(name)) throw new InvalidValueError('option', [{ path: 'name', expected: 'a name no other agent has', received: JSON.stringify(name) }]);
+  names.set(ai, taken.add(name));
+}

@@ -1,0 +1,137 @@
+/** An agent as a Genkit bidi flow: what the Dev UI lists and runs, and what carries every run of our own. */
+import type { Action, Genkit, z } from 'genkit';
+import { logger } from 'genkit/logging';
+import { toJsonSchema } from 'genkit/schema';
+import { AgentInitSchema, agentOutputSchema } from '../../schemas/index.js';
+import type { AgentOutput, StreamBidiOptions } from '../agent/agent.js';
+import { checked } from '../agent/checks.js';
+import type { AgentCore } from '../agent/define-agent.js';
+import type { AgentDefinition } from '../agent/definition.js';
+import type { Launch, RunScope } from '../agent/runtime.js';
+import type { RunConnection } from '../connection/run-connection.js';
+import { toAgentFlowError } from '../errors.js';
+import { withTurnSpans } from './spans.js';
+
+/** A Genkit action that runs an agent. */
+export type AgentFlow = Action<z.ZodTypeAny, z.ZodTypeAny, z.ZodTypeAny>;
+
+/** What a flow function is given beside its input. */
+interface SideChannel {
+  readonly inputStream: AsyncIterable<unknown>;
+  readonly init: unknown;
+  readonly context: Record<string, unknown>;
+  readonly abortSignal: AbortSignal;
+  readonly sendChunk: (chunk: unknown) => void;
+}
+
+type Body = (scope: RunScope) => Promise<unknown>;
+
+/** Bodies of runs that were opened in this process, under the (empty) input stream they are launched with. */
+const bodies = new WeakMap<AsyncIterable<unknown>, Body>();
+
+/** Defines the flow of an agent and answers it with its JSON schemas in place. */
+export function defineAgentFlow<State, In, Out, Chunk, Stream, Sent>(
+  ai: Genkit,
+  definition: AgentDefinition,
+  description: string | undefined,
+  core: AgentCore<State, In, Out, Chunk, Stream, Sent>,
+): AgentFlow {
+  const { name, inputSchema, streamSchema, stateSchema } = definition;
+  const outputSchema = agentOutputSchema(definition.outputSchema, stateSchema);
+  const initSchema = AgentInitSchema.extend({ init: stateSchema.optional() });
+  const metadata = {
+    bidi: true,
+    initSchema: toJsonSchema({ schema: initSchema }) ?? {},
+    streamSchema: toJsonSchema({ schema: streamSchema }) ?? {},
+    stateSchema: toJsonSchema({ schema: stateSchema }) ?? {},
+  };
+  // Without schemas: Genkit would check with JSON Schema (no defaults, no refinements), refuse a run without init, and
+  // end the stream at the first bad input. We check with Zod; the schemas are put in place below, for those who list.
+  const flow = ai.defineFlow({ name, metadata }, (_input, { inputStream, init, context, abortSignal, sendChunk }) => {
+    const body = bodies.get(inputStream);
+    const actionContext = context ?? {};
+    if (body !== undefined) return withTurnSpans(name, actionContext, body);
+    const side = { inputStream, init, context: actionContext, abortSignal, sendChunk };
+    return withTurnSpans(name, actionContext, (scope) => serve(core, side, scope));
+  });
+  Object.assign(flow.__action, { inputSchema, outputSchema, streamSchema, initSchema, ...(description === undefined ? {} : { description }) });
+  return flow;
+}
+
+/** Launches runs inside the flow, so that they are traced like every other run of it. */
+export function launchIn(flow: AgentFlow, { sessionId, version, context, abortSignal }: StreamBidiOptions<unknown>): Launch {
+  return (body) => {
+    const inputStream: AsyncIterable<unknown> = { [Symbol.asyncIterator]: () => ({ next: async () => ({ value: undefined, done: true }) }) };
+    let failure: { readonly error: unknown } | undefined;
+    bodies.set(inputStream, async (scope) => {
+      try {
+        return forTrace(await body(scope));
+      } catch (error) {
+        // Genkit writes a trace id on what is thrown through it, which not every thrown value survives.
+        failure = { error };
+        throw error;
+      }
+    });
+    const init = { ...(sessionId === undefined ? {} : { sessionId }), ...(version === undefined ? {} : { version }) };
+    const options = { inputStream, init, ...(context === undefined ? {} : { context }), ...(abortSignal === undefined ? {} : { abortSignal }) };
+    return flow.run(undefined, options).catch((error: unknown) => {
+      throw failure === undefined ? error : failure.error;
+    });
+  };
+}
+
+/** Genkit writes a run's result on its span. The whole state there would make every run cost what its history does. */
+function forTrace(output: unknown): unknown {
+  const { state: _, ...rest } = output as AgentOutput<unknown, unknown>;
+  return rest;
+}
+
+/** A run that Genkit carries: the Dev UI, `flow:run`, Express. Inputs come as a stream, chunks leave by callback. */
+async function serve<State, Out, Stream, Sent>(
+  core: { open(options: StreamBidiOptions<unknown>, launch: Launch): RunConnection<Sent, Stream, AgentOutput<State, Out>> },
+  { inputStream, init, context, abortSignal, sendChunk }: SideChannel,
+  scope: RunScope,
+): Promise<AgentOutput<State, Out>> {
+  const { sessionId, version, init: state } = checked(AgentInitSchema, init ?? {}, 'init');
+  const options = { ...(sessionId === undefined ? {} : { sessionId }), ...(version === undefined ? {} : { version }), init: state, context, abortSignal };
+  const connection = core.open(options, (body) => body(scope));
+  void feed(connection, inputStream as AsyncIterable<Sent>);
+  const output = connection.output();
+  output.catch(() => {});
+  try {
+    for await (const chunk of connection.receiveAll()) sendChunk(chunk);
+  } catch {
+    // The run's error; the output rejects with it too.
+  }
+  return output;
+}
+
+/**
+ * Sends what the stream brings until it or the run ends. An input that is refused is logged and the ones behind it are
+ * still served; if there was nothing but refused inputs, the run fails with the first refusal.
+ */
+async function feed<Sent, Stream, Output>(connection: RunConnection<Sent, Stream, Output>, inputs: AsyncIterable<Sent>): Promise<void> {
+  const source = inputs[Symbol.asyncIterator]();
+  const ended = connection.done.then((): IteratorResult<Sent, undefined> => ({ value: undefined, done: true }));
+  let served = 0;
+  let refusal: unknown;
+  try {
+    for (;;) {
+      const next = await Promise.race([source.next(), ended]);
+      if (next.done) break;
+      try {
+        await connection.send(next.value);
+        served += 1;
+      } catch (error) {
+        refusal ??= error;
+        logger.warn(`An input was refused: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    }
+  } catch (error) {
+    refusal ??= error;
+    served = 0;
+  }
+  if (served === 0 && refusal !== undefined) connection.fail(toAgentFlowError(refusal));
+  else connection.close();
+  await Promise.resolve(source.return?.()).catch(() => {});
+}

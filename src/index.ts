@@ -1,0 +1,37 @@
+export type { Cursor, SendReceipt } from '../schemas/index.js';
+export type {
+  Agent,
+  AgentConfig,
+  AgentHandler,
+  AgentInit,
+  AgentOutput,
+  AgentTypes,
+  Artifact,
+  FinishReason,
+  HandlerArgs,
+  HandlerResult,
+  InterruptedTurn,
+  Responder,
+  StreamBidiOptions,
+  Turn,
+  TurnsOptions,
+  Usage,
+} from './agent/agent.js';
+export type { Connection, RunEnd, SendOptions, SendPolicy, WatchEvent, WatchOptions } from './connection/connection.js';
+export {
+  AgentFlowError,
+  type AnyAgentFlowError,
+  type ErrorCode,
+  type ErrorStatus,
+  InvalidValueError,
+  isAgentFlowError,
+  LeaseLostError,
+  SessionConflictError,
+  StoredStateError,
+} from './errors.js';
+export { defineAgent, type GenkitAgent } from './genkit/define-agent.js';
+export type { Clock } from './internal/clock.js';
+export type { BusySessionPolicy } from './session/lease.js';
+export type { Session, StateRecipe } from './session/session.js';
+export type { ForkOptions, Sessions, SessionSnapshot } from './session/sessions.js';
+export type { SessionStore, SessionSummary } from './session/store.js';

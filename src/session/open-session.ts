@@ -1,0 +1,104 @@
+/** Which session a run gets: the seed's three rules, a store or none, and going back to an old version. */
+import { AgentFlowError, type LeaseLostError } from '../errors.js';
+import type { Clock } from '../internal/clock.js';
+import { diff } from '../internal/diff.js';
+import { frozenJson } from '../internal/json.js';
+import { type BusySessionPolicy, holdSession, type Hold } from './lease.js';
+import { rebuildRecord, type SessionRecord } from './record.js';
+import { OpenSession, type StateChecker } from './session.js';
+import type { AcceptedInput, SessionStore, StoredSession } from './store.js';
+
+/** What an agent says about its state. */
+export interface StateRules extends StateChecker {
+  /** The state of a new session: `init` when it is not `undefined`, else the agent's default. Throws `INVALID_VALUE` or `NO_INITIAL_STATE`. */
+  create(init: unknown): unknown;
+  /** A stored state as the schema reads it today, migrated if the agent does. Throws `STORED_STATE_INVALID`. */
+  read(stored: unknown, sessionId: string): unknown | Promise<unknown>;
+}
+
+/** How a session is opened. */
+export interface OpenSessionOptions {
+  readonly sessionId: string;
+  readonly store: SessionStore | undefined;
+  readonly rules: StateRules;
+  /** Initial state for a new session; ignored when the session is known. */
+  readonly init: unknown;
+  /** Continue from this version as a new head. */
+  readonly version: number | undefined;
+  readonly policy: BusySessionPolicy;
+  readonly owner: string;
+  readonly clock: Clock;
+  readonly leaseTtlMs: number;
+  readonly keepVersions: number | undefined;
+  readonly signal: AbortSignal;
+  readonly onLost: (error: LeaseLostError) => void;
+}
+
+/** A session that is open, and the inputs an earlier run accepted but did not live to answer. */
+export interface Opened<State> {
+  readonly session: OpenSession<State>;
+  readonly pending: readonly AcceptedInput[];
+}
+
+/** Opens the session of a run: a known id is loaded, an unknown one created. Nothing stays held when it throws. */
+export async function openSession<State>(options: OpenSessionOptions): Promise<Opened<State>> {
+  const { store } = options;
+  if (store === undefined) return { session: openUnsaved(options), pending: [] };
+  const hold = await holdSession(store, options.sessionId, {
+    policy: options.policy,
+    owner: options.owner,
+    clock: options.clock,
+    ttlMs: options.leaseTtlMs,
+    signal: options.signal,
+    onLost: options.onLost,
+  });
+  try {
+    return await openSaved(store, hold, options);
+  } catch (error) {
+    await hold.release();
+    throw error;
+  }
+}
+
+function openUnsaved<State>(options: OpenSessionOptions): OpenSession<State> {
+  const { sessionId: id, rules, version } = options;
+  if (version !== undefined) throw new AgentFlowError('NO_STORE', 'Going back to a version needs a session store');
+  return new OpenSession<State>({ id, record: newRecord(rules.create(options.init)), checker: rules });
+}
+
+async function openSaved<State>(store: SessionStore, hold: Hold, options: OpenSessionOptions): Promise<Opened<State>> {
+  const { sessionId: id, rules, version, keepVersions } = options;
+  const stored = await loadVersion(store, id, version);
+  if (stored === undefined) {
+    const record = newRecord(rules.create(options.init));
+    await store.save(hold.lease, { expectedVersion: 0, change: { kind: 'checkpoint', record } });
+    const saved = { store, hold, head: 1, loadCost: JSON.stringify(record).length, needsCheckpoint: false, keepVersions };
+    return { session: new OpenSession({ id, record, checker: rules, saved }), pending: [] };
+  }
+  const loadCost = JSON.stringify(stored.checkpoint).length + JSON.stringify(stored.patches).length;
+  const found = rebuildRecord(stored);
+  const state = await rules.read(found.state, id);
+  const isUnchanged = diff(found.state, state).length === 0;
+  const record = frozenJson(isUnchanged ? found : { ...found, state }, () => {}) as SessionRecord;
+  const needsCheckpoint = !isUnchanged || stored.version !== stored.head;
+  const saved = { store, hold, head: stored.head, loadCost, needsCheckpoint, keepVersions };
+  return { session: new OpenSession({ id, record, checker: rules, parent: stored.parent, saved }), pending: stored.pending };
+}
+
+/** The version asked for; `undefined` only for a session that does not exist and was asked for without a version. */
+export async function loadVersion(store: SessionStore, sessionId: string, version: number | undefined): Promise<StoredSession | undefined> {
+  if (version === undefined) return store.load(sessionId);
+  const stored = await store.load(sessionId, { version });
+  if (stored !== undefined) return stored;
+  if ((await store.load(sessionId)) === undefined) throw noSuchSession();
+  throw new AgentFlowError('VERSION_NOT_FOUND', `The session has no version ${version}, or retention has dropped it`, { details: { version } });
+}
+
+/** The error for an id this store does not know. */
+export function noSuchSession(): AgentFlowError {
+  return new AgentFlowError('SESSION_NOT_FOUND', 'There is no such session in this store');
+}
+
+function newRecord(state: unknown): SessionRecord {
+  return frozenJson({ state, artifacts: [] }, () => {}) as SessionRecord;
+}

@@ -1,0 +1,102 @@
+/** Sessions from outside a run: look, list, fork, delete. */
+import type { Artifact } from '../../schemas/index.js';
+import { AgentFlowError } from '../errors.js';
+import type { Clock } from '../internal/clock.js';
+import { frozenJson } from '../internal/json.js';
+import { holdSession } from './lease.js';
+import { loadVersion, noSuchSession, type StateRules } from './open-session.js';
+import { rebuildRecord } from './record.js';
+import type { SessionParent, SessionStore, SessionSummary } from './store.js';
+
+/** A session as it was at one version. */
+export interface SessionSnapshot<State> {
+  readonly id: string;
+  readonly version: number;
+  readonly state: Readonly<State>;
+  readonly artifacts: readonly Artifact[];
+  readonly parent: SessionParent | undefined;
+  /** ISO 8601. */
+  readonly createdAt: string;
+  /** When the newest version was saved; ISO 8601. */
+  readonly updatedAt: string;
+}
+
+/** Which version, and under which id. */
+export interface ForkOptions {
+  /** The version to branch from; the newest by default. */
+  readonly version?: number;
+  /** Id of the new session; a new UUID by default. */
+  readonly sessionId?: string;
+}
+
+/** What the sessions of an agent need. */
+export interface SessionsParts {
+  readonly store: SessionStore | undefined;
+  readonly rules: StateRules;
+  readonly clock: Clock;
+  readonly leaseTtlMs: number;
+  readonly newId: () => string;
+}
+
+/** The stored sessions of one agent. Every method throws `NO_STORE` for an agent without a store. */
+export class Sessions<State> {
+  readonly #parts: SessionsParts;
+
+  constructor(parts: SessionsParts) {
+    this.#parts = parts;
+  }
+
+  /** One version of a session, the newest by default; `undefined` when there is no such session. Throws `VERSION_NOT_FOUND`. */
+  async get(sessionId: string, options: { version?: number } = {}): Promise<SessionSnapshot<State> | undefined> {
+    const stored = await loadVersion(this.#store, sessionId, options.version);
+    if (stored === undefined) return undefined;
+    const { id, version, parent, createdAt, updatedAt } = stored;
+    const record = rebuildRecord(stored);
+    const state = frozenJson(await this.#parts.rules.read(record.state, sessionId), () => {}) as State;
+    const artifacts = record.artifacts.flatMap(({ name, versions }) => versions.slice(-1).map((last) => ({ name, ...last })));
+    return { id, version, state, artifacts, parent, createdAt, updatedAt };
+  }
+
+  /** Sessions in the order they were created, `limit` (default 100) at a time. Pass the page's `next` as `cursor` for the next one. */
+  list(options: { limit?: number; cursor?: string } = {}): Promise<{ sessions: SessionSummary[]; next?: string }> {
+    return this.#store.list(options);
+  }
+
+  /**
+   * Makes a new session from a version of another one, and answers its id. The new one remembers its parent; the old one
+   * is not touched. Throws `SESSION_NOT_FOUND`, `VERSION_NOT_FOUND`, or `SESSION_EXISTS` for a `sessionId` that is taken.
+   */
+  async fork(sessionId: string, options: ForkOptions = {}): Promise<string> {
+    const store = this.#store;
+    const stored = await loadVersion(store, sessionId, options.version);
+    if (stored === undefined) throw noSuchSession();
+    const record = rebuildRecord(stored);
+    const id = options.sessionId ?? this.#parts.newId();
+    const hold = await holdSession(store, id, {
+      policy: 'reject',
+      owner: this.#parts.newId(),
+      clock: this.#parts.clock,
+      ttlMs: this.#parts.leaseTtlMs,
+      signal: new AbortController().signal,
+      onLost: () => {},
+    });
+    try {
+      if ((await store.load(id)) !== undefined) throw new AgentFlowError('SESSION_EXISTS', 'The id for the new session is already taken');
+      const parent = { sessionId, version: stored.version };
+      await store.save(hold.lease, { expectedVersion: 0, change: { kind: 'checkpoint', record }, parent });
+    } finally {
+      await hold.release();
+    }
+    return id;
+  }
+
+  /** Erases every trace of a session. A run that has it open loses it. False: there was none. */
+  delete(sessionId: string): Promise<boolean> {
+    return this.#store.delete(sessionId);
+  }
+
+  get #store(): SessionStore {
+    if (this.#parts.store === undefined) throw new AgentFlowError('NO_STORE', 'This agent has no session store');
+    return this.#parts.store;
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * CONTRACT: where sessions are kept. A store knows nothing of agents, schemas or Genkit: it keeps versions of a JSON
+ * record, lets one writer at a time hold a session, and refuses every write that is not the next version.
+ *
+ * Every rule below is a case of the public suite `testSessionStore` in `genkitx-agent/testing`.
+ */
+import type { PatchOperation } from '../internal/patch.js';
+
+/** The right to write one session, until it expires, is taken over or released. */
+export interface SessionLease {
+  readonly sessionId: string;
+  /** Names this holder; unique to one run. */
+  readonly owner: string;
+  /** Grows with every acquisition. Checked in the same statement as the write, so a frozen holder cannot write late. */
+  readonly fence: number;
+}
+
+/** What one version changed: either the whole record, or the operations (RFC 6902) that lead to it from the one before. */
+export type SessionChange =
+  | { readonly kind: 'checkpoint'; readonly record: unknown }
+  | { readonly kind: 'patch'; readonly patch: readonly PatchOperation[] };
+
+/** Where a forked session came from. */
+export interface SessionParent {
+  readonly sessionId: string;
+  readonly version: number;
+}
+
+/** An input that was sent with an id: remembered, so that the same id is never run twice. */
+export interface AcceptedInput {
+  readonly id: string;
+  /** The run and turn that took it; the cursor of its chunks. */
+  readonly run: string;
+  readonly turn: number;
+  /** 1, and one more each time its turn had to start over because the run that took it died. */
+  readonly attempt: number;
+  /** False until its turn has ended. */
+  readonly done: boolean;
+  /** The input itself, kept until `done` so that another process can run it. */
+  readonly input?: unknown;
+}
+
+/** A session as loaded: enough to rebuild one version of its record. */
+export interface StoredSession {
+  readonly id: string;
+  /** The version asked for, else the newest. Versions start at 1 and have no gaps. */
+  readonly version: number;
+  /** The newest version: what the next save must name as `expectedVersion`. */
+  readonly head: number;
+  /** The newest checkpoint at or before `version`, and the patches after it, in order. */
+  readonly checkpoint: unknown;
+  readonly patches: readonly (readonly PatchOperation[])[];
+  readonly parent?: SessionParent;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  /** Inputs with an id whose turn has not ended, oldest first. */
+  readonly pending: readonly AcceptedInput[];
+}
+
+/** One line of a listing. */
+export type SessionSummary = Pick<StoredSession, 'id' | 'version' | 'parent' | 'createdAt' | 'updatedAt'>;
+
+/** One atomic write: the next version. */
+export interface SessionSave {
+  /** The head this change is based on; 0 creates the session. */
+  readonly expectedVersion: number;
+  readonly change: SessionChange;
+  /** Only with version 1. */
+  readonly parent?: SessionParent;
+  /** After this save, drop what is older than the newest `keepVersions` versions; the head always stays loadable. */
+  readonly keepVersions?: number;
+}
+
+/** Where sessions are kept. Ids are opaque and hostile: they never become a path or part of a query. */
+export interface SessionStore {
+  /**
+   * Takes the session's lease for `ttlMs`, whether the session exists yet or not. Answers `undefined` while another
+   * owner holds an unexpired one, unless `takeover` is set. Time is the store's own clock.
+   */
+  acquire(sessionId: string, options: { owner: string; ttlMs: number; takeover?: boolean }): Promise<SessionLease | undefined>;
+  /** Extends a lease. False means it is lost; nothing brings it back. */
+  renew(lease: SessionLease, ttlMs: number): Promise<boolean>;
+  /** Gives the lease up. Releasing a lost lease does nothing. */
+  release(lease: SessionLease): Promise<void>;
+  /** One version of a session, the newest by default. `undefined`: no such session, or no such version any more. */
+  load(sessionId: string, options?: { version?: number }): Promise<StoredSession | undefined>;
+  /**
+   * Writes version `expectedVersion + 1`; when it resolves the store has it. Throws `LeaseLostError` when the lease is
+   * not the current one, `SessionConflictError` when the head is another version. Either way nothing is written.
+   */
+  save(lease: SessionLease, save: SessionSave): Promise<void>;
+  /**
+   * Records an input that carries an id, or answers what is already recorded under that id. A record that is not `done`
+   * is replaced by one of a higher attempt, or by its own `done`. Throws `LeaseLostError` like `save`.
+   */
+  accept(lease: SessionLease, input: AcceptedInput): Promise<AcceptedInput>;
+  /** Sessions in the order they were created, `limit` at a time (default 100); `cursor` is the last page's `next`. */
+  list(options?: { limit?: number; cursor?: string }): Promise<{ sessions: SessionSummary[]; next?: string }>;
+  /** Erases every trace of a session: versions, inputs, lease. False: there was none. A holder's later writes are refused. */
+  delete(sessionId: string): Promise<boolean>;
+  /** The same store for one tenant: nothing of another can be read, listed, written or deleted through it. */
+  forTenant(tenant: string): SessionStore;
+}

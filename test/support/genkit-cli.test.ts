@@ -1,0 +1,107 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { flowRun, type GenkitCli, startGenkitCli } from './genkit-cli.js';
+import { isRunning, poll } from './genkit-sandbox.js';
+
+const app = fileURLToPath(new URL('./fixtures/bidi-flow-app.ts', import.meta.url));
+const command = ['node', '--import', 'tsx', app];
+
+describe('the real genkit-cli against a bidi flow', () => {
+  let cli: GenkitCli;
+  beforeAll(async () => {
+    cli = await startGenkitCli({ command, waitFor: '/flow/echo' });
+  }, 60_000);
+  afterAll(() => cli?.stop());
+
+  it('lists the flow with its schemas', async () => {
+    const { '/flow/echo': flow } = await cli.listActions();
+    expect(flow).toMatchObject({
+      name: 'echo',
+      metadata: { bidi: true },
+      inputSchema: { properties: { text: { type: 'string' } } },
+      outputSchema: { properties: { turns: { type: 'number' }, last: { type: 'string' } } },
+    });
+  });
+
+  it('runs it with one input and no init', async () => {
+    const { result, traceId } = await cli.runAction('/flow/echo', { text: 'hello' });
+    expect(result).toEqual({ turns: 1, last: 'echo hello' });
+    expect(traceId).toMatch(/^[0-9a-f]{32}$/);
+  });
+
+  it('tells what was wrong with an input', async () => {
+    await expect(cli.runAction('/flow/echo', { text: 7 })).rejects.toMatchObject({
+      name: 'GenkitCliError',
+      code: 3,
+      message: expect.stringContaining('must be string'),
+    });
+  });
+
+  it('holds a two-turn conversation and reads its trace back, one span a turn', async () => {
+    const run = await cli.streamBidi('/flow/echo', { greeting: 'yo' });
+    await run.send({ text: 'one' });
+    expect(await run.next()).toBe('yo one');
+    await run.send({ text: 'two' });
+    await run.end();
+    const rest: unknown[] = [];
+    for await (const chunk of run.chunks) rest.push(chunk);
+    expect(rest).toEqual(['yo two']);
+    expect(await run.result).toEqual({ turns: 2, last: 'yo two' });
+    await expect(run.send({ text: 'late' })).rejects.toThrow('404');
+
+    const { root } = await cli.trace(run.traceId);
+    expect(root).toMatchObject({ name: 'echo', attributes: { 'genkit:key': '/flow/echo' } });
+    expect(root.children.map((span) => [span.name, span.attributes['genkit:output']])).toEqual([
+      ['turn-1', '"yo one"'],
+      ['turn-2', '"yo two"'],
+    ]);
+  });
+
+  it('cancels a run', async () => {
+    const run = await cli.streamBidi('/flow/echo', { greeting: 'yo' });
+    await run.send({ text: 'one' });
+    expect(await run.next()).toBe('yo one');
+    await cli.cancel(run.traceId);
+    await expect(run.result).rejects.toMatchObject({ code: 1, message: 'Action was cancelled' });
+    const { root } = await cli.trace(run.traceId);
+    expect(root.attributes['genkit:state']).toBe('error');
+  });
+
+  it('leaves no process behind', async () => {
+    const pid = await cli.appPid();
+    if (pid === undefined) throw new Error('no app');
+    await cli.stop();
+    expect(isRunning(pid)).toBe(false);
+    await expect(fetch(cli.url)).rejects.toThrow();
+  });
+});
+
+it('leaves no process behind when the test process is killed', async () => {
+  const harness = new URL('./genkit-cli.ts', import.meta.url);
+  const script = `
+    import { startGenkitCli } from ${JSON.stringify(harness.href)};
+    const cli = await startGenkitCli({ command: ${JSON.stringify(command)} });
+    console.log(await cli.appPid());
+    await cli.streamBidi('/flow/echo', { greeting: 'held open' });`;
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script]);
+  const printed = await new Promise<string>((resolve) => {
+    child.stdout.setEncoding('utf8').once('data', resolve);
+    child.stderr.setEncoding('utf8').once('data', resolve);
+  });
+  const pid = Number(printed);
+  expect(isRunning(pid)).toBe(true);
+  child.kill('SIGKILL');
+  await poll('the app is gone', 5_000, async () => !isRunning(pid) || undefined);
+});
+
+describe('genkit flow:run', () => {
+  it('prints chunks and result of one input', async () => {
+    const printed = await flowRun('echo', '{"text":"hello"}', { command });
+    expect(printed).toContain('"echo hello"\nResult:\n{\n  "turns": 1,\n  "last": "echo hello"\n}');
+  });
+
+  it('says why an app cannot start', async () => {
+    await expect(startGenkitCli({ command: ['node', '-e', 'process.exit(3)'] })).rejects.toThrow('ended early');
+  });
+});
