@@ -6,8 +6,9 @@ export const closingLine: Reporter = {
   onTestRunEnd(modules: readonly TestModule[], unhandledErrors) {
     const counts = { passed: 0, failed: unhandledErrors.length, skipped: 0 };
     for (const module of modules) {
-      // A file that could not be loaded, or failed in a hook, counts as a failure of its own.
+      // What fails outside a test (loading a file, a hook) counts as a failure of its own.
       counts.failed += module.errors().length;
+      for (const suite of module.children.allSuites()) counts.failed += suite.errors().length;
       for (const test of module.children.allTests()) {
         const { state } = test.result();
         if (state !== 'pending') counts[state] += 1;

@@ -123,9 +123,9 @@ export interface HandlerResult<Out> {
 }
 
 /** A handler reads inputs, speaks through a responder and remembers through a session. */
-export type AgentHandler<State, In, Out, Chunk, Stream = Chunk> = (
+export type AgentHandler<State, In, Out, Chunk, Stream = Chunk, Result extends HandlerResult<Out> = HandlerResult<Out>> = (
   args: HandlerArgs<State, In, Chunk, Stream>,
-) => Promise<HandlerResult<Out>> | HandlerResult<Out>;
+) => Promise<Result>;
 
 /** What a run returns. */
 export interface AgentOutput<State, Out> {
@@ -151,6 +151,10 @@ export interface StreamBidiOptions<Init> {
   readonly context?: Record<string, unknown>;
   /** Aborts the run. */
   readonly abortSignal?: AbortSignal;
+  /** Genkit's: raw attributes for the run's span. */
+  readonly telemetryLabels?: Record<string, string>;
+  /** Genkit's: told the run's trace as soon as it has one. */
+  readonly onTraceStart?: (trace: { readonly traceId: string; readonly spanId: string }) => void;
   /** What to do when another connection has the session; the agent's policy by default. */
   readonly onBusySession?: BusySessionPolicy;
   /** What an input does that is sent while the agent answers; the agent's policy by default. */

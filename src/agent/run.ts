@@ -34,6 +34,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
   readonly #outbox: Outbox<Stream>;
   readonly #controller = new AbortController();
   readonly #failed = new Deferred<never>();
+  #output: AgentOutput<State, Out> | undefined;
   #turn: ActiveTurn<In, Stream> | undefined;
   #endTurnScope: ((error?: unknown) => void) | undefined;
   #turns = 0;
@@ -65,16 +66,20 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
     if (abortSignal?.aborted) abort();
     abortSignal?.addEventListener('abort', abort, { once: true });
     void connection.done.then(() => abortSignal?.removeEventListener('abort', abort));
-    launch((scope) => this.#run(scope)).catch((error) => connection.fail(toAgentFlowError(error)));
+    const settle = (error?: unknown) => {
+      if (this.#output === undefined) connection.fail(toAgentFlowError(error));
+      else connection.succeed(this.#output);
+    };
+    // The result is told when what carries the run is done with it, so that its trace is complete by then.
+    launch((scope) => this.#run(scope)).then(() => settle(), settle);
   }
 
   /** Ends with the handler's result, or as soon as the run fails, whether or not the handler notices. */
   async #run(scope: RunScope): Promise<AgentOutput<State, Out>> {
     const work = this.#work(scope);
     work.catch((error) => this.connection.fail(toAgentFlowError(error)));
-    const output = await Promise.race([work, this.#failed.promise]);
-    this.connection.succeed(output);
-    return output;
+    this.#output = await Promise.race([work, this.#failed.promise]);
+    return this.#output;
   }
 
   async #work(scope: RunScope): Promise<AgentOutput<State, Out>> {

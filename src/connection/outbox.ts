@@ -26,6 +26,7 @@ export class Outbox<Stream> {
   readonly #options: OutboxOptions;
   readonly #log: ChunkLog<Stream>;
   #read = 0;
+  #unreadChunks = 0;
   #waitingReaders: (() => void)[] = [];
   #waitingSenders: (() => void)[] = [];
   #liveReaders = 0;
@@ -42,11 +43,11 @@ export class Outbox<Stream> {
   /** Adds a chunk; resolves when there is room for the next one. Throws `CHUNK_BUFFER_FULL` far beyond the bound. */
   send(chunk: Stream): Promise<void> {
     if (this.#end !== undefined) return noWait;
-    const backlog = this.#log.end - this.#read;
-    if (backlog >= this.#options.maxBufferedChunks * unawaitedFactor) throw this.#overflow();
+    if (this.#unreadChunks >= this.#options.maxBufferedChunks * unawaitedFactor) throw this.#overflow();
     this.#log.append(chunk);
+    this.#unreadChunks += 1;
     if (this.#waitingReaders.length > 0) this.#wakeReader();
-    if (backlog + 1 < this.#options.maxBufferedChunks) return noWait;
+    if (this.#hasRoom) return noWait;
     this.#discardIfUnread();
     if (this.#hasRoom) return noWait;
     return new Promise((resolve) => this.#waitingSenders.push(resolve));
@@ -156,7 +157,7 @@ export class Outbox<Stream> {
   }
 
   get #hasRoom(): boolean {
-    return this.#log.end - this.#read < this.#options.maxBufferedChunks;
+    return this.#unreadChunks < this.#options.maxBufferedChunks;
   }
 
   #mark(mark: TurnStart | TurnEnd): void {
@@ -170,6 +171,7 @@ export class Outbox<Stream> {
     while (this.#read < this.#log.end) {
       const entry = this.#log.at(this.#read) as Stream | TurnStart | TurnEnd;
       this.#read += 1;
+      if (!(entry instanceof TurnStart || entry instanceof TurnEnd)) this.#unreadChunks -= 1;
       this.#log.forget(this.#read);
       if (this.#waitingSenders.length > 0 && this.#hasRoom) this.#releaseSenders();
       if (!(entry instanceof TurnStart)) return entry;
@@ -205,6 +207,7 @@ export class Outbox<Stream> {
     const isUnread = this.#isOutputAwaited && this.#liveReaders === 0 && (!this.#wasRead || this.#isInputClosed);
     if (!isUnread || this.#hasRoom) return;
     this.#read = this.#log.end;
+    this.#unreadChunks = 0;
     this.#log.forget(this.#read);
     this.#releaseSenders();
   }

@@ -1,5 +1,5 @@
 import type { Genkit, z } from 'genkit';
-import type { Agent, AgentConfig, AgentHandler, AnySchema, StreamBidiOptions } from '../agent/agent.js';
+import type { Agent, AgentConfig, AgentHandler, AnySchema, HandlerResult, StreamBidiOptions } from '../agent/agent.js';
 import { AgentCore } from '../agent/define-agent.js';
 import { agentDefinition } from '../agent/definition.js';
 import { InvalidValueError, toAgentFlowError } from '../errors.js';
@@ -32,6 +32,8 @@ export function defineAgent<
   InputSchema extends AnySchema = z.ZodUnknown,
   OutputSchema extends AnySchema = z.ZodUnknown,
   StreamSchema extends AnySchema = z.ZodUnknown,
+  // A type parameter of its own lets a handler return 'even' where the schema is an enum, without `as const`.
+  const Result extends HandlerResult<z.input<OutputSchema>> = HandlerResult<z.input<OutputSchema>>,
 >(
   ai: Genkit,
   config: AgentConfig<StateSchema, InputSchema, OutputSchema, StreamSchema>,
@@ -40,7 +42,8 @@ export function defineAgent<
     z.output<NoInfer<InputSchema>>,
     z.input<NoInfer<OutputSchema>>,
     z.input<NoInfer<StreamSchema>>,
-    z.output<NoInfer<StreamSchema>>
+    z.output<NoInfer<StreamSchema>>,
+    Result
   >,
 ): GenkitAgent<
   z.output<StateSchema>,

@@ -9,7 +9,7 @@ import type { AgentCore } from '../agent/define-agent.js';
 import type { AgentDefinition } from '../agent/definition.js';
 import type { Launch, RunScope } from '../agent/runtime.js';
 import type { RunConnection } from '../connection/run-connection.js';
-import { toAgentFlowError } from '../errors.js';
+import { InvalidValueError, toAgentFlowError } from '../errors.js';
 import { withTurnSpans } from './spans.js';
 
 /** A Genkit action that runs an agent. */
@@ -59,7 +59,7 @@ export function defineAgentFlow<State, In, Out, Chunk, Stream, Sent>(
 }
 
 /** Launches runs inside the flow, so that they are traced like every other run of it. */
-export function launchIn(flow: AgentFlow, { sessionId, version, context, abortSignal }: StreamBidiOptions<unknown>): Launch {
+export function launchIn(flow: AgentFlow, options: StreamBidiOptions<unknown>): Launch {
   return (body) => {
     const inputStream: AsyncIterable<unknown> = { [Symbol.asyncIterator]: () => ({ next: async () => ({ value: undefined, done: true }) }) };
     let failure: { readonly error: unknown } | undefined;
@@ -72,12 +72,18 @@ export function launchIn(flow: AgentFlow, { sessionId, version, context, abortSi
         throw error;
       }
     });
-    const init = { ...(sessionId === undefined ? {} : { sessionId }), ...(version === undefined ? {} : { version }) };
-    const options = { inputStream, init, ...(context === undefined ? {} : { context }), ...(abortSignal === undefined ? {} : { abortSignal }) };
-    return flow.run(undefined, options).catch((error: unknown) => {
+    const { sessionId, version, context, abortSignal, telemetryLabels, onTraceStart } = options;
+    const init = given({ sessionId, version });
+    const carried = { inputStream, init, ...given({ context, abortSignal, telemetryLabels, onTraceStart }) };
+    return flow.run(undefined, carried).catch((error: unknown) => {
       throw failure === undefined ? error : failure.error;
     });
   };
+}
+
+/** The options that were given: Genkit treats `undefined` as a value. */
+function given<Options extends object>(options: Options): { [Key in keyof Options]?: Exclude<Options[Key], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as { [Key in keyof Options]?: Exclude<Options[Key], undefined> };
 }
 
 /** Genkit writes a run's result on its span. The whole state there would make every run cost what its history does. */
@@ -93,7 +99,7 @@ async function serve<State, Out, Stream, Sent>(
   scope: RunScope,
 ): Promise<AgentOutput<State, Out>> {
   const { sessionId, version, init: state } = checked(AgentInitSchema, init ?? {}, 'init');
-  const options = { ...(sessionId === undefined ? {} : { sessionId }), ...(version === undefined ? {} : { version }), init: state, context, abortSignal };
+  const options = given({ sessionId, version, init: state, context, abortSignal });
   const connection = core.open(options, (body) => body(scope));
   void feed(connection, inputStream as AsyncIterable<Sent>);
   const output = connection.output();
@@ -123,8 +129,9 @@ async function feed<Sent, Stream, Output>(connection: RunConnection<Sent, Stream
         await connection.send(next.value);
         served += 1;
       } catch (error) {
+        if (!(error instanceof InvalidValueError)) break;
         refusal ??= error;
-        logger.warn(`An input was refused: ${error instanceof Error ? error.message : String(error)}`);
+        logger.warn(`An input was refused: ${error.message}`);
       }
     }
   } catch (error) {

@@ -4,19 +4,23 @@ import type { AcceptedInput, SessionSave } from './store.js';
 
 const longestLeaseMs = 2 ** 31 - 1;
 const defaultPageSize = 100;
-const cursorPattern = /^[0-9a-z]{1,10}$/;
+const cursorPattern = /^after-([1-9][0-9]{0,14})$/;
 
 /** Refuses a lease that is not a whole number of milliseconds, from 1 to 24 days, with `INVALID_VALUE`. */
 export function checkTtl(ttlMs: number): void {
-  if (!isWholeNumber(ttlMs, 1) || ttlMs > longestLeaseMs) throw invalid('ttlMs', `a whole number from 1 to ${longestLeaseMs}`, ttlMs);
+  if (!isWholeNumber(ttlMs, 1) || ttlMs > longestLeaseMs)
+    throw invalid('ttlMs', `a whole number from 1 to ${longestLeaseMs}`, ttlMs);
 }
 
 /** Refuses a save that no store can keep with `INVALID_VALUE`; whether it is the next version is the store's question. */
 export function checkSave({ expectedVersion, change, parent, keepVersions }: SessionSave): void {
   if (!isWholeNumber(expectedVersion, 0)) throw invalid('expectedVersion', 'a whole number from 0', expectedVersion);
-  if (expectedVersion === 0 && change.kind === 'patch') throw invalid('change', 'a checkpoint, because it is the first version', 'a patch');
-  if (expectedVersion > 0 && parent !== undefined) throw invalid('parent', 'none, because it is not the first version', 'a parent');
-  if (keepVersions !== undefined && !isWholeNumber(keepVersions, 1)) throw invalid('keepVersions', 'a whole number from 1', keepVersions);
+  if (expectedVersion === 0 && change.kind === 'patch')
+    throw invalid('change', 'a checkpoint, because it is the first version', 'a patch');
+  if (expectedVersion > 0 && parent !== undefined)
+    throw invalid('parent', 'none, because it is not the first version', 'a parent');
+  if (keepVersions !== undefined && !isWholeNumber(keepVersions, 1))
+    throw invalid('keepVersions', 'a whole number from 1', keepVersions);
 }
 
 /** Refuses an input whose turn or attempt is not a count with `INVALID_VALUE`. */
@@ -32,17 +36,20 @@ export function isReplacedBy(recorded: Pick<AcceptedInput, 'attempt' | 'done'>, 
 }
 
 /** The page of a listing that was asked for: how many, and after which place in the order of creation. */
-export function pageOf({ limit = defaultPageSize, cursor }: { limit?: number; cursor?: string }): { limit: number; after: number } {
+export function pageOf({ limit = defaultPageSize, cursor }: { limit?: number; cursor?: string }): {
+  limit: number;
+  after: number;
+} {
   if (!isWholeNumber(limit, 1)) throw invalid('limit', 'a whole number from 1', limit);
   if (cursor === undefined) return { limit, after: 0 };
-  const after = typeof cursor === 'string' && cursorPattern.test(cursor) ? Number.parseInt(cursor, 36) : Number.NaN;
-  if (!isWholeNumber(after, 1) || cursorAfter(after) !== cursor) throw invalid('cursor', 'the `next` of an earlier page', 'something else');
-  return { limit, after };
+  const [, place] = cursorPattern.exec(cursor) ?? [];
+  if (place === undefined) throw invalid('cursor', 'the `next` of an earlier page', 'something else');
+  return { limit, after: Number(place) };
 }
 
 /** The cursor of the page that begins after this place. */
 export function cursorAfter(place: number): string {
-  return place.toString(36);
+  return `after-${place}`;
 }
 
 /** The value as JSON text, taken now, so that nothing done to the value later is seen. Throws `INVALID_VALUE` for what is not JSON. */

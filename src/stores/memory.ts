@@ -2,8 +2,24 @@
 import { LeaseLostError, SessionConflictError } from '../errors.js';
 import { type Clock, systemClock } from '../internal/clock.js';
 import type { PatchOperation } from '../internal/patch.js';
-import type { AcceptedInput, SessionLease, SessionParent, SessionSave, SessionStore, SessionSummary, StoredSession } from '../session/store.js';
-import { checkInput, checkSave, checkTtl, cursorAfter, isReplacedBy, jsonText, pageOf } from '../session/store-checks.js';
+import type {
+  AcceptedInput,
+  SessionLease,
+  SessionParent,
+  SessionSave,
+  SessionStore,
+  SessionSummary,
+  StoredSession,
+} from '../session/store.js';
+import {
+  checkInput,
+  checkSave,
+  checkTtl,
+  cursorAfter,
+  isReplacedBy,
+  jsonText,
+  pageOf,
+} from '../session/store-checks.js';
 
 /** Options of {@link MemorySessionStore}. */
 export interface MemorySessionStoreOptions {
@@ -45,14 +61,20 @@ export class MemorySessionStore implements SessionStore {
   /** The sessions that have a version, in the order they were created. */
   readonly #created: KeptSession[] = [];
   readonly #tenants = new Map<string, MemorySessionStore>();
-  /** Fences and places are drawn from one count, so neither ever repeats, not even for an id that was deleted. */
-  #lastDrawn = 0;
+  /**
+   * Fences and places are drawn from one count, so neither ever repeats, not even for an id that was deleted. All stores
+   * draw from the same, so a lease of one, or of one tenant, fits no other.
+   */
+  static #lastDrawn = 0;
 
   constructor({ clock = systemClock }: MemorySessionStoreOptions = {}) {
     this.#clock = clock;
   }
 
-  async acquire(sessionId: string, options: { owner: string; ttlMs: number; takeover?: boolean }): Promise<SessionLease | undefined> {
+  async acquire(
+    sessionId: string,
+    options: { owner: string; ttlMs: number; takeover?: boolean },
+  ): Promise<SessionLease | undefined> {
     const { owner, ttlMs, takeover = false } = options;
     checkTtl(ttlMs);
     const now = this.#clock.now();
@@ -90,21 +112,32 @@ export class MemorySessionStore implements SessionStore {
     const texts = session.versions.slice(checkpoint - firstVersion(session), last + 1).map(({ text }) => text);
     const [record, ...patches]: unknown[] = JSON.parse(`[${texts.join(',')}]`);
     const pending = [...session.inputs.values()].filter(({ done }) => !done).map(toInput);
-    return { ...summary(session), version, head: session.head, checkpoint: record, patches: patches as PatchOperation[][], pending };
+    return {
+      ...summary(session),
+      version,
+      head: session.head,
+      checkpoint: record,
+      patches: patches as PatchOperation[][],
+      pending,
+    };
   }
 
   async save(lease: SessionLease, save: SessionSave): Promise<void> {
     checkSave(save);
     const { expectedVersion, change, parent, keepVersions } = save;
     const session = this.#mustBeHeldBy(lease);
-    if (session.head !== expectedVersion) throw new SessionConflictError(lease.sessionId, expectedVersion, session.head);
+    if (session.head !== expectedVersion)
+      throw new SessionConflictError(lease.sessionId, expectedVersion, session.head);
     const isCheckpoint = change.kind === 'checkpoint';
     const text = isCheckpoint ? jsonText(change.record, 'change.record') : jsonText(change.patch, 'change.patch');
     const now = new Date(this.#clock.now()).toISOString();
     if (session.head === 0) this.#create(session, parent, now);
     session.head += 1;
     session.updatedAt = now;
-    session.versions.push({ text, checkpoint: isCheckpoint ? session.head : (session.versions.at(-1)?.checkpoint ?? session.head) });
+    session.versions.push({
+      text,
+      checkpoint: isCheckpoint ? session.head : (session.versions.at(-1)?.checkpoint ?? session.head),
+    });
     if (keepVersions !== undefined) dropOldVersions(session, keepVersions);
   }
 
@@ -120,13 +153,17 @@ export class MemorySessionStore implements SessionStore {
     return toInput(next);
   }
 
-  async list(options: { limit?: number; cursor?: string } = {}): Promise<{ sessions: SessionSummary[]; next?: string }> {
+  async list(
+    options: { limit?: number; cursor?: string } = {},
+  ): Promise<{ sessions: SessionSummary[]; next?: string }> {
     const { limit, after } = pageOf(options);
     const start = this.#firstCreatedAfter(after);
     const page = this.#created.slice(start, start + limit);
     const last = page.at(-1);
     const sessions = page.map(summary);
-    return last === undefined || start + limit >= this.#created.length ? { sessions } : { sessions, next: cursorAfter(last.place) };
+    return last === undefined || start + limit >= this.#created.length
+      ? { sessions }
+      : { sessions, next: cursorAfter(last.place) };
   }
 
   async delete(sessionId: string): Promise<boolean> {
@@ -144,8 +181,8 @@ export class MemorySessionStore implements SessionStore {
   }
 
   #draw(): number {
-    this.#lastDrawn += 1;
-    return this.#lastDrawn;
+    MemorySessionStore.#lastDrawn += 1;
+    return MemorySessionStore.#lastDrawn;
   }
 
   #heldBy({ sessionId, owner, fence }: SessionLease): KeptSession | undefined {

@@ -1,17 +1,139 @@
 /**
- * Sessions in one SQLite file: the embedded default. Durable when a call resolves (WAL, `synchronous=FULL`), shared by
- * as many processes of one machine as there are, readable with the sqlite3 tool.
+ * Sessions in one SQLite file: the embedded default. What a call has answered is durable (WAL, `synchronous=FULL`), any
+ * number of processes on one machine may share the file, and the sqlite3 tool can read it.
  */
-import { AgentFlowError } from '../errors.js';
-import type { PatchOperation } from '../internal/patch.js';
-import type { AcceptedInput, SessionLease, SessionSave, SessionStore, SessionSummary, StoredSession } from '../session/store.js';
+import { LeaseLostError } from '../errors.js';
+import type {
+  AcceptedInput,
+  SessionLease,
+  SessionSave,
+  SessionStore,
+  SessionSummary,
+  StoredSession,
+} from '../session/store.js';
 import { checkInput, checkSave, checkTtl, cursorAfter, jsonText, pageOf } from '../session/store-checks.js';
-import { SqliteConnection, type SqliteDatabase, type SqliteSource, type SqliteStatement } from './sqlite/database.js';
-import { acceptInput, pendingInputs } from './sqlite/inputs.js';
-import { acquireLease, releaseLease, renewLease } from './sqlite/leases.js';
+import type { SqliteDatabase, SqliteStatement } from './sqlite/client.js';
+import { SqliteConnection, type SqliteSource } from './sqlite/database.js';
+import { acceptInput } from './sqlite/inputs.js';
+import { acquireLease, heldSession, releaseLease, renewLease } from './sqlite/leases.js';
+import { type SessionKey, toText } from './sqlite/texts.js';
 import { deleteSession, listSessions, loadVersions, saveVersion } from './sqlite/versions.js';
 
 export type { SqliteDatabase, SqliteStatement };
 
 /** Options of {@link SqliteSessionStore}: a path, or an open client. */
 export type SqliteSessionStoreOptions = SqliteSource;
+
+/** A part of a store that is already there; only stores make it. */
+interface TenantScope {
+  readonly connection: SqliteConnection;
+  /** From the outermost tenant to this one. */
+  readonly tenants: readonly string[];
+}
+
+/**
+ * A {@link SessionStore} in a SQLite database. The database is opened on first use: with `node:sqlite` where the runtime
+ * has it (Node 22.13 and later), else with the optional package `libsql`.
+ *
+ * Beside the contract's own errors every method throws `STORE_FAILED` when SQLite fails (its error is the cause),
+ * `STORE_CORRUPT` when what it holds cannot be read back, and `MISSING_DEPENDENCY` when there is no SQLite to open a
+ * path with.
+ *
+ * @example
+ * const store = new SqliteSessionStore({ path: 'data/sessions.db' });
+ */
+export class SqliteSessionStore implements SessionStore {
+  readonly #connection: SqliteConnection;
+  readonly #tenants: readonly string[];
+  readonly #tenant: string;
+
+  /** Throws `INVALID_VALUE` for a bad option; opens nothing. */
+  constructor(options: SqliteSessionStoreOptions | TenantScope) {
+    const isScope = 'connection' in options;
+    this.#connection = isScope ? options.connection : new SqliteConnection(options);
+    this.#tenants = isScope ? options.tenants : [];
+    this.#tenant = JSON.stringify(this.#tenants);
+  }
+
+  async acquire(
+    sessionId: string,
+    options: { owner: string; ttlMs: number; takeover?: boolean },
+  ): Promise<SessionLease | undefined> {
+    checkTtl(options.ttlMs);
+    const fence = await this.#connection.write((queries) => acquireLease(queries, this.#key(sessionId), options));
+    return fence === undefined ? undefined : { sessionId, owner: options.owner, fence };
+  }
+
+  async renew(lease: SessionLease, ttlMs: number): Promise<boolean> {
+    checkTtl(ttlMs);
+    return this.#connection.write((queries) => renewLease(queries, this.#tenant, lease, ttlMs));
+  }
+
+  async release(lease: SessionLease): Promise<void> {
+    await this.#connection.write((queries) => releaseLease(queries, this.#tenant, lease));
+  }
+
+  async load(sessionId: string, options: { version?: number } = {}): Promise<StoredSession | undefined> {
+    const { version } = options;
+    if (version !== undefined && !Number.isSafeInteger(version)) return undefined;
+    const parse = await this.#connection.read((queries) => loadVersions(queries, this.#key(sessionId), version));
+    return parse?.();
+  }
+
+  async save(lease: SessionLease, save: SessionSave): Promise<void> {
+    checkSave(save);
+    const { expectedVersion, change, parent, keepVersions } = save;
+    const isCheckpoint = change.kind === 'checkpoint';
+    const data = isCheckpoint ? jsonText(change.record, 'change.record') : jsonText(change.patch, 'change.patch');
+    // Copied before anything is waited for, so that what the caller does to its own objects meanwhile is not seen.
+    const next = { expectedVersion, isCheckpoint, data, parent: parent && { ...parent }, keepVersions };
+    const held = { ...lease };
+    await this.#connection.write((queries) => saveVersion(queries, this.#tenant, held, next));
+  }
+
+  async accept(lease: SessionLease, input: AcceptedInput): Promise<AcceptedInput> {
+    checkInput(input);
+    const { input: value, ...given } = input;
+    const json = value === undefined ? null : jsonText(value, 'input');
+    const held = { ...lease };
+    return this.#connection.write((queries) => {
+      const session = heldSession(queries, this.#tenant, held);
+      if (session === undefined) throw new LeaseLostError(held.sessionId);
+      return acceptInput(queries, session.key, given, json);
+    });
+  }
+
+  async list(
+    options: { limit?: number; cursor?: string } = {},
+  ): Promise<{ sessions: SessionSummary[]; next?: string }> {
+    const { limit, after } = pageOf(options);
+    const found = await this.#connection.read((queries) => listSessions(queries, this.#tenant, after, limit + 1));
+    const page = found.slice(0, limit);
+    const last = page.at(-1);
+    const sessions = page.map(({ summary }) => summary);
+    return last === undefined || found.length <= limit ? { sessions } : { sessions, next: cursorAfter(last.place) };
+  }
+
+  /**
+   * Erases every trace of a session, as the contract says; its bytes are overwritten in the file at once, and in the
+   * write-ahead log as soon as no other process is reading.
+   */
+  async delete(sessionId: string): Promise<boolean> {
+    const wasThere = await this.#connection.write((queries) => deleteSession(queries, this.#key(sessionId)));
+    if (wasThere) await this.#connection.emptyLog();
+    return wasThere;
+  }
+
+  forTenant(tenant: string): SessionStore {
+    return new SqliteSessionStore({ connection: this.#connection, tenants: [...this.#tenants, tenant] });
+  }
+
+  /** Closes the database, for all tenants; later calls are refused with `STORE_FAILED`. A client that was given stays open. */
+  async close(): Promise<void> {
+    await this.#connection.close();
+  }
+
+  #key(sessionId: string): SessionKey {
+    return { tenant: this.#tenant, id: toText(sessionId) };
+  }
+}

@@ -1,17 +1,20 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { flowRun, type GenkitCli, startGenkitCli } from './genkit-cli.js';
 import { isRunning, poll } from './genkit-sandbox.js';
 
 const app = fileURLToPath(new URL('./fixtures/bidi-flow-app.ts', import.meta.url));
+// Whoever starts a CLI may have to wait for other test files that are starting one.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
 const command = ['node', '--import', 'tsx', app];
 
 describe('the real genkit-cli against a bidi flow', () => {
   let cli: GenkitCli;
   beforeAll(async () => {
     cli = await startGenkitCli({ command, waitFor: '/flow/echo' });
-  }, 60_000);
+  });
   afterAll(() => cli?.stop());
 
   it('lists the flow with its schemas', async () => {

@@ -1,27 +1,14 @@
-/** One SQLite database: how it is found, opened and set, and how a transaction runs on it. */
+/** The one connection behind a store: how it is opened and set, and how a transaction runs on it. */
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { AgentFlowError, isAgentFlowError } from '../../errors.js';
-import { prepareSchema } from './schema.js';
-
-/** A prepared statement, as node:sqlite, libsql and better-sqlite3 have it. */
-export interface SqliteStatement {
-  /** The first row, or `undefined`. */
-  get(...parameters: unknown[]): unknown;
-  all(...parameters: unknown[]): unknown[];
-  run(...parameters: unknown[]): unknown;
-}
-
-/** The part of a synchronous SQLite client that is used here; `DatabaseSync` of node:sqlite, libsql and better-sqlite3 fit as they are. */
-export interface SqliteDatabase {
-  exec(sql: string): unknown;
-  prepare(sql: string): SqliteStatement;
-}
+import { AgentFlowError, InvalidValueError, isAgentFlowError } from '../../errors.js';
+import { openSqliteFile, type SqliteDatabase, type SqliteStatement } from './client.js';
+import { createTables, hasTables } from './schema.js';
 
 /** Where the database is. */
 export type SqliteSource =
   | {
-      /** The database file; it and its folder are created when they are not there. `:memory:` keeps nothing. */
+      /** The database file; it and its folder are made when they are not there. `:memory:` keeps nothing. */
       readonly path: string;
       /**
        * How long to wait for another process that is writing, in milliseconds. A write takes well under one, so raise it
@@ -32,127 +19,146 @@ export type SqliteSource =
     }
   | {
       /**
-       * An open client with a database of its own: other tables in it are refused. The store switches it to WAL and
-       * `synchronous=FULL`, sets a busy timeout if there is none, and leaves closing it to you.
+       * An open client with a database of its own: one that holds other tables is refused. The store switches it to WAL,
+       * `synchronous=FULL` and `secure_delete`, sets a busy timeout if there is none, and leaves closing it to you. A
+       * transaction of yours that is open makes the store fail.
        */
       readonly database: SqliteDatabase;
     };
 
-/** Runs one statement; each is prepared once. Rows are plain objects. */
-export interface Queries {
-  /** The first row, or `undefined`. */
-  row(sql: string, ...parameters: SqlValue[]): Row | undefined;
-  rows(sql: string, ...parameters: SqlValue[]): Row[];
-  run(sql: string, ...parameters: SqlValue[]): void;
-}
-
 /** What is bound to a statement. A statement's only parameter must not be `null`: libsql cannot bind it. */
 export type SqlValue = string | number | null;
 
-/** One row. */
-export type Row = Readonly<Record<string, unknown>>;
+/** Runs statements in a transaction; each text is compiled once. */
+export interface Queries {
+  /** The first row, or `undefined`. `Row` is what the statement selects. */
+  row<Row>(sql: string, ...parameters: SqlValue[]): Row | undefined;
+  /** Every row. */
+  rows<Row>(sql: string, ...parameters: SqlValue[]): Row[];
+  /** No row. */
+  run(sql: string, ...parameters: SqlValue[]): void;
+}
 
 const defaultBusyTimeoutMs = 5_000;
 
-interface OpenDatabase extends SqliteDatabase {
-  close?(): void;
-}
-
-/** The one connection behind a store and all its tenants. It opens on first use. */
+/** Opens on first use. Every method throws `STORE_FAILED`, with the vendor's error as cause, when SQLite fails. */
 export class SqliteConnection {
   readonly #source: SqliteSource;
-  #opening: Promise<Transactions> | undefined;
+  #opening: Promise<OpenDatabase> | undefined;
   #isClosed = false;
 
+  /** Throws `INVALID_VALUE` for a busy timeout that is not a whole number. */
   constructor(source: SqliteSource) {
+    if ('path' in source && !Number.isSafeInteger(source.busyTimeoutMs ?? 0)) {
+      const received = String(source.busyTimeoutMs);
+      throw new InvalidValueError('option', [{ path: 'busyTimeoutMs', expected: 'a whole number', received }]);
+    }
     this.#source = source;
   }
 
-  /** All that is read belongs to one moment. Throws `STORE_FAILED` with the vendor's error as cause. */
+  /** All that is read belongs to one moment. */
   async read<T>(work: (queries: Queries) => T): Promise<T> {
     return (await this.#open()).run('BEGIN', work);
   }
 
-  /** All is written, durably, or nothing. Throws `STORE_FAILED` with the vendor's error as cause. */
+  /** All is written, durably, or nothing. */
   async write<T>(work: (queries: Queries) => T): Promise<T> {
     return (await this.#open()).run('BEGIN IMMEDIATE', work);
   }
 
-  /** Moves what is written out of the write-ahead log and empties it, unless somebody is reading there. */
+  /** Moves what was written from the write-ahead log to the file, and empties the log unless somebody reads there. */
   async emptyLog(): Promise<void> {
-    (await this.#open()).checkpoint('TRUNCATE');
+    (await this.#open()).emptyLog();
   }
 
-  /** Closes what was opened here. */
+  /** Closes what was opened here; later calls are refused. */
   async close(): Promise<void> {
-    this.#isClosed = true;
     const opening = this.#opening;
+    this.#isClosed = true;
     this.#opening = undefined;
-    if (opening === undefined || 'database' in this.#source) return;
-    (await opening).close();
+    // An opening that failed left nothing to close, and its error is with the call that asked for it.
+    await opening?.then(
+      (database) => database.close(),
+      () => {},
+    );
   }
 
-  #open(): Promise<Transactions> {
-    if (this.#isClosed) return Promise.reject(new AgentFlowError('STORE_FAILED', 'The session store is closed'));
+  #open(): Promise<OpenDatabase> {
+    if (this.#isClosed) return Promise.reject(new AgentFlowError('STORE_FAILED', 'The SQLite session store is closed'));
     this.#opening ??= openDatabase(this.#source).catch((error: unknown) => {
       // The next call may find what was missing.
       this.#opening = undefined;
-      throw failed('cannot be opened', error);
+      throw failed('could not be opened', error);
     });
     return this.#opening;
   }
 }
 
-class Transactions {
-  readonly #database: OpenDatabase;
+class OpenDatabase {
+  readonly #database: SqliteDatabase;
+  readonly #onClose: () => void;
   readonly #statements = new Map<string, SqliteStatement>();
-  readonly #queries: Queries;
+  readonly #queries: Queries = {
+    row: <Row>(sql: string, ...parameters: SqlValue[]) => this.#prepared(sql).get(...parameters) as Row | undefined,
+    rows: <Row>(sql: string, ...parameters: SqlValue[]) => this.#prepared(sql).all(...parameters) as Row[],
+    run: (sql, ...parameters) => void this.#prepared(sql).run(...parameters),
+  };
 
-  constructor(database: OpenDatabase) {
+  constructor(database: SqliteDatabase, onClose: () => void) {
     this.#database = database;
-    this.#queries = {
-      row: (sql, ...parameters) => this.#prepared(sql).get(...parameters) as Row | undefined,
-      rows: (sql, ...parameters) => this.#prepared(sql).all(...parameters) as Row[],
-      run: (sql, ...parameters) => void this.#prepared(sql).run(...parameters),
-    };
+    this.#onClose = onClose;
+  }
+
+  /** Makes the database ours, and durable. */
+  setUp(busyTimeoutMs: number | undefined): void {
+    const found = this.#queries.row<{ timeout: number }>('PRAGMA busy_timeout')?.timeout;
+    const wanted = busyTimeoutMs ?? (found === 0 ? defaultBusyTimeoutMs : undefined);
+    // Before anything else: two processes that open one file together meet at the next two steps.
+    if (wanted !== undefined) this.#database.exec(`PRAGMA busy_timeout = ${wanted}`);
+    if (!hasTables(this.#database)) {
+      this.run('BEGIN IMMEDIATE', () => {
+        if (!hasTables(this.#database)) createTables(this.#database);
+      });
+    }
+    this.#database.exec('PRAGMA journal_mode = WAL');
+    // FULL: what has been answered survives a power cut. secure_delete: what is erased is overwritten.
+    this.#database.exec('PRAGMA synchronous = FULL; PRAGMA secure_delete = ON');
   }
 
   run<T>(begin: 'BEGIN' | 'BEGIN IMMEDIATE', work: (queries: Queries) => T): T {
-    try {
-      this.#prepared(begin).run();
-    } catch (error) {
-      throw failed('is not available', error);
-    }
+    this.#try(() => this.#queries.run(begin));
     try {
       const result = work(this.#queries);
-      this.#prepared('COMMIT').run();
+      this.#queries.run('COMMIT');
       return result;
     } catch (error) {
       this.#rollBack();
-      throw failed('could not do its work', error);
+      throw failed('failed', error);
     }
   }
 
-  checkpoint(mode: 'PASSIVE' | 'TRUNCATE'): void {
-    try {
-      this.#prepared(`PRAGMA wal_checkpoint(${mode})`).get();
-    } catch (error) {
-      throw failed('could not do its work', error);
-    }
+  emptyLog(): void {
+    this.#try(() => this.#queries.row('PRAGMA wal_checkpoint(TRUNCATE)'));
   }
 
   close(): void {
-    // libsql lets go of the file only when its statements are collected: until then the file alone should be complete.
-    this.checkpoint('PASSIVE');
     this.#statements.clear();
-    this.#database.close?.();
+    this.#try(this.#onClose);
+  }
+
+  #try(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      throw failed('failed', error);
+    }
   }
 
   #rollBack(): void {
     try {
-      this.#prepared('ROLLBACK').run();
+      this.#queries.run('ROLLBACK');
     } catch {
-      // A full disk or a read error has already rolled back, and that error is the one to report.
+      // On a full disk or a read error SQLite has rolled back itself, and that error is the one to report.
     }
   }
 
@@ -165,45 +171,22 @@ class Transactions {
   }
 }
 
-async function openDatabase(source: SqliteSource): Promise<Transactions> {
-  if ('database' in source) return prepared(source.database, undefined);
+async function openDatabase(source: SqliteSource): Promise<OpenDatabase> {
+  if ('database' in source) {
+    const given = new OpenDatabase(source.database, () => {});
+    given.setUp(undefined);
+    return given;
+  }
   const { path, busyTimeoutMs = defaultBusyTimeoutMs } = source;
   await mkdir(dirname(path), { recursive: true });
-  const Database = nodeSqlite() ?? (await libsql());
-  const database = new Database(path);
+  const client = await openSqliteFile(path);
+  const own = new OpenDatabase(client, () => client.close());
   try {
-    return prepared(database, busyTimeoutMs);
+    own.setUp(busyTimeoutMs);
+    return own;
   } catch (error) {
-    database.close?.();
+    client.close();
     throw error;
-  }
-}
-
-function prepared(database: OpenDatabase, busyTimeoutMs: number | undefined): Transactions {
-  const hasTimeout = Object.values(database.prepare('PRAGMA busy_timeout').get() ?? {})[0] !== 0;
-  // First of all: two processes that open one file together would fail at the switch to WAL.
-  if (busyTimeoutMs !== undefined || !hasTimeout) database.exec(`PRAGMA busy_timeout = ${Number(busyTimeoutMs ?? defaultBusyTimeoutMs)}`);
-  prepareSchema(database);
-  database.exec('PRAGMA journal_mode = WAL');
-  // FULL: a commit that has been answered survives a power cut. secure_delete: what is erased is overwritten in the file.
-  database.exec('PRAGMA synchronous = FULL; PRAGMA secure_delete = ON');
-  return new Transactions(database);
-}
-
-type DatabaseClass = new (path: string) => OpenDatabase;
-
-/** Node 22.13 and later bring SQLite with them. Asked for by name, because an import would fail to load on older ones. */
-function nodeSqlite(): DatabaseClass | undefined {
-  const sqlite = process.getBuiltinModule('node:sqlite');
-  return sqlite !== undefined && 'DatabaseSync' in sqlite ? (sqlite.DatabaseSync as DatabaseClass) : undefined;
-}
-
-async function libsql(): Promise<DatabaseClass> {
-  try {
-    return (await import('libsql')).default;
-  } catch (cause) {
-    const message = 'This Node has no node:sqlite, and the package libsql cannot be loaded: `npm install libsql`, or use Node 22.13 or later';
-    throw new AgentFlowError('MISSING_DEPENDENCY', message, { cause });
   }
 }
 

@@ -1,6 +1,6 @@
 /** The tables of a session database, and the check that a file is one. `.schema` in the sqlite3 tool shows the comments. */
 import { AgentFlowError } from '../../errors.js';
-import type { SqliteDatabase } from './database.js';
+import type { SqliteDatabase } from './client.js';
 
 /** Written into the file's header, so that no other program's database is ever taken for ours. */
 const applicationId = 0x67_78_61_73;
@@ -53,31 +53,23 @@ PRAGMA user_version = ${schemaVersion};
 `;
 
 /**
- * Makes the tables in an empty database. Throws `STORE_FAILED` for a database that holds something else or was written
- * by a newer version of this package, and touches neither.
+ * Does the database hold our tables? False for an empty one. Throws `STORE_FAILED` for one that holds something else or
+ * was written by another version of this package.
  */
-export function prepareSchema(database: SqliteDatabase): void {
-  if (isOurs(database)) return;
-  database.exec('BEGIN IMMEDIATE');
-  try {
-    // Another process may have made them since.
-    if (!isOurs(database)) database.exec(tables);
-    database.exec('COMMIT');
-  } catch (error) {
-    database.exec('ROLLBACK');
-    throw error;
+export function hasTables(database: SqliteDatabase): boolean {
+  const number = (sql: string) => (database.prepare(`SELECT ${sql} AS number`).get() as { number: number }).number;
+  const version = number('(SELECT user_version FROM pragma_user_version)');
+  if (number('(SELECT application_id FROM pragma_application_id)') === applicationId) {
+    if (version === schemaVersion) return true;
+    throw unusable(`has tables of version ${version}, and this version of the package knows version ${schemaVersion}`);
   }
+  if (version === 0 && number('(SELECT count(*) FROM sqlite_schema)') === 0) return false;
+  throw unusable('belongs to another program; sessions need a database of their own');
 }
 
-function isOurs(database: SqliteDatabase): boolean {
-  const number = (sql: string) => Object.values(database.prepare(sql).get() ?? {})[0];
-  const version = number('PRAGMA user_version');
-  if (number('PRAGMA application_id') === applicationId) {
-    if (version === schemaVersion) return true;
-    throw unusable(`was written by another version of this package (its tables have version ${version}, this one knows ${schemaVersion})`);
-  }
-  if (version === 0 && number('SELECT count(*) FROM sqlite_schema') === 0) return false;
-  throw unusable('belongs to another program; sessions need a database of their own');
+/** Makes the tables in an empty database. */
+export function createTables(database: SqliteDatabase): void {
+  database.exec(tables);
 }
 
 function unusable(why: string): AgentFlowError {

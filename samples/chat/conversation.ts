@@ -1,0 +1,121 @@
+/** The user's side of the talk: one session at a time, asked one question at a time. */
+import { randomUUID } from 'node:crypto';
+import { type AgentTypes, type Connection, isAgentFlowError } from 'genkitx-agent';
+import type { ChatAgent } from './agent.js';
+
+type Input = AgentTypes<ChatAgent>['input'];
+type Chunk = AgentTypes<ChatAgent>['stream'];
+
+export interface ConversationOptions {
+  /** The session to begin with; a new one by default. */
+  readonly sessionId?: string | undefined;
+  /** Told when a question waits because another program has the session open. */
+  readonly onWaiting?: () => void;
+}
+
+/** How long a question waits before somebody should be told. */
+const patienceMs = 1_000;
+
+export class Conversation {
+  readonly #chat: ChatAgent;
+  readonly #onWaiting: () => void;
+  /** Every session of this conversation, the current one last. */
+  readonly #sessionIds = new Set<string>();
+  #sessionId = '';
+  #connection: Connection<Input, Chunk, unknown> | undefined;
+  #isAnswering = false;
+
+  constructor(chat: ChatAgent, { sessionId, onWaiting = () => {} }: ConversationOptions = {}) {
+    this.#chat = chat;
+    this.#onWaiting = onWaiting;
+    this.#enter(sessionId ?? randomUUID());
+  }
+
+  get sessionId(): string {
+    return this.#sessionId;
+  }
+
+  /** The session as it is stored; `undefined` before the first question. */
+  saved(sessionId = this.#sessionId) {
+    return this.#chat.sessions.get(sessionId);
+  }
+
+  /** The answer, piece by piece as it comes. Fails with `RUN_ABORTED` when it is interrupted. */
+  async *ask(question: string): AsyncGenerator<string> {
+    this.#connection ??= this.#chat.streamBidi({ sessionId: this.#sessionId });
+    const connection = this.#connection;
+    this.#isAnswering = true;
+    const taken = this.#watched(connection.send(question));
+    try {
+      yield* connection.receive();
+    } catch (error) {
+      // Whatever it was, the session is still there: the next question opens a new connection to it.
+      await this.close();
+      if (taken.isTaken && isAgentFlowError(error) && error.code === 'RUN_ABORTED') await this.#settle();
+      throw error;
+    } finally {
+      this.#isAnswering = false;
+      taken.forget();
+    }
+  }
+
+  /** Cuts the answer short, keeping what was said. False: there is none, or it is being cut short already. */
+  interrupt(): boolean {
+    if (!this.#isAnswering) return false;
+    this.#isAnswering = false;
+    this.#connection?.abort('interrupted by the user');
+    return true;
+  }
+
+  /** Goes on in a copy of the session; the original stays as it is. */
+  async fork(): Promise<void> {
+    await this.#leave(await this.#chat.sessions.fork(this.#sessionId));
+  }
+
+  /** Goes on in a new session. */
+  async begin(): Promise<void> {
+    await this.#leave(randomUUID());
+  }
+
+  /** The sessions something was said in, the newest last. */
+  async visited(): Promise<string[]> {
+    const sessions = await Promise.all([...this.#sessionIds].map((id) => this.saved(id)));
+    return sessions.flatMap((session) => session?.id ?? []);
+  }
+
+  /** Gives the session back. */
+  async close(): Promise<void> {
+    const connection = this.#connection;
+    this.#connection = undefined;
+    await connection?.[Symbol.asyncDispose]();
+  }
+
+  async #leave(next: string): Promise<void> {
+    await this.close();
+    this.#enter(next);
+  }
+
+  #enter(sessionId: string): void {
+    this.#sessionId = sessionId;
+    this.#sessionIds.add(sessionId);
+  }
+
+  /** Notices when the agent takes the question, and tells when that takes long. */
+  #watched(receipt: Promise<unknown>) {
+    const patience = setTimeout(this.#onWaiting, patienceMs);
+    const taken = { isTaken: false, forget: () => clearTimeout(patience) };
+    receipt.then(
+      () => {
+        taken.isTaken = true;
+        taken.forget();
+      },
+      () => taken.forget(),
+    );
+    return taken;
+  }
+
+  /** Waits until the interrupted run has saved what it had to: a run without a question gets the session after it. */
+  async #settle(): Promise<void> {
+    await this.#chat.run([], { sessionId: this.#sessionId });
+  }
+}

@@ -1,0 +1,53 @@
+/** The terminal chat: `npm start`, or `npm start -- --session ID` to go on where you were. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SqliteSessionStore } from 'genkitx-agent/stores/sqlite';
+import { defineChatAgent } from './agent.js';
+import { Conversation } from './conversation.js';
+import { chooseModel } from './model.js';
+import { type Options, readOptions, usage } from './options.js';
+import { talk } from './talk.js';
+import { Terminal } from './terminal.js';
+
+async function main(options: Options): Promise<void> {
+  const { ai, name } = await chooseModel(process.env);
+  // Genkit ends the process on these signals. Here they are the conversation's business.
+  for (const signal of ['SIGINT', 'SIGTERM']) {
+    for (const listener of process.listeners(signal as NodeJS.Signals)) process.off(signal, listener);
+  }
+  // What people say to a model is nobody else's business.
+  await mkdir(options.data, { recursive: true, mode: 0o700 });
+  const store = new SqliteSessionStore({ path: join(options.data, 'chat.db') });
+  const terminal = new Terminal(process.stdin, process.stdout);
+  const conversation = new Conversation(defineChatAgent(ai, store), {
+    sessionId: options.session,
+    onWaiting: () => void terminal.note('Another program has this session open; waiting for it.'),
+  });
+  process.once('SIGTERM', () => {
+    conversation.interrupt();
+    terminal.close();
+  });
+
+  const saved = await conversation.saved();
+  const state = saved === undefined ? 'new' : `${saved.state.messages.length} messages so far`;
+  await terminal.note(`Answered by ${name}.\nSession ${conversation.sessionId} (${state}). /help lists the commands.`);
+  try {
+    await talk(terminal, conversation);
+    const sessions = await conversation.visited();
+    if (sessions.length > 0) await terminal.note(['To come back:', ...sessions.map(options.comeBack)].join('\n  '));
+  } finally {
+    await conversation.close();
+    await store.close();
+  }
+}
+
+try {
+  const options = readOptions(process.argv.slice(2), process.env);
+  if (options.help) console.log(usage);
+  else await main(options);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
+// Under the Dev UI, Genkit's server would keep the process going.
+process.exit();

@@ -1,0 +1,32 @@
+/** The loop between a terminal and a conversation. */
+import { isAgentFlowError } from 'genkitx-agent';
+import { obey } from './commands.js';
+import type { Conversation } from './conversation.js';
+import type { Terminal } from './terminal.js';
+
+/** One line, one turn, in order, until the input ends or the user leaves. */
+export async function talk(terminal: Terminal, conversation: Conversation): Promise<void> {
+  terminal.onInterrupt(() => {
+    if (!conversation.interrupt()) terminal.close();
+  });
+  for await (const line of terminal.lines()) {
+    if (line.trim() === '') continue;
+    try {
+      if (line.startsWith('/')) await obey(line, terminal, conversation);
+      else await answer(line, terminal, conversation);
+    } catch (error) {
+      await terminal.note(`! ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+}
+
+async function answer(question: string, terminal: Terminal, conversation: Conversation): Promise<void> {
+  try {
+    for await (const text of conversation.ask(question)) await terminal.write(text);
+    await terminal.write('\n');
+  } catch (error) {
+    await terminal.write('\n');
+    if (!isAgentFlowError(error) || error.code !== 'RUN_ABORTED') throw error;
+    await terminal.note('(interrupted)');
+  }
+}

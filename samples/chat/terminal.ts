@@ -1,0 +1,87 @@
+/** Lines in, text out: at a terminal with a prompt, in a pipe without. */
+import { once } from 'node:events';
+import { createInterface, type Interface } from 'node:readline';
+import { type Readable, Writable } from 'node:stream';
+import { styleText } from 'node:util';
+
+type Input = Readable & { readonly isTTY?: boolean };
+type Output = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+
+const prompt = '> ';
+
+export class Terminal {
+  /** Somebody sits there: show a prompt, let them edit the line. */
+  readonly isInteractive: boolean;
+  readonly #output: Output;
+  readonly #reader: Interface;
+  readonly #lines: AsyncIterator<string>;
+  #isPrompting = false;
+  #linesAhead = 0;
+  #isClosed = false;
+
+  constructor(input: Input, output: Output) {
+    this.isInteractive = input.isTTY === true && output.isTTY === true;
+    this.#output = output;
+    this.#reader = createInterface({ input, output: this.#echo(), terminal: this.isInteractive, prompt });
+    this.#reader.on('line', () => {
+      if (!this.#isPrompting) this.#linesAhead += 1;
+    });
+    // Taken at once: from here on no line is lost, however long an answer takes.
+    this.#lines = this.#reader[Symbol.asyncIterator]();
+    // Nobody reads any more (`npm start | head`): there is no one left to talk to.
+    output.on('error', () => this.close());
+  }
+
+  /** What is typed or piped in, line by line, until the input ends or the terminal is closed. */
+  async *lines(): AsyncGenerator<string> {
+    while (!this.#isClosed) {
+      const wasAhead = this.#linesAhead > 0;
+      this.#isPrompting = !wasAhead;
+      if (this.isInteractive && !wasAhead) this.#reader.prompt(true);
+      const { value: line, done } = await this.#lines.next();
+      this.#isPrompting = false;
+      if (wasAhead) this.#linesAhead -= 1;
+      if (done || this.#isClosed) return;
+      // What was typed while an answer was being written, or came through a pipe, has not been seen yet.
+      if (wasAhead || !this.isInteractive) await this.write(`${prompt}${line}\n`);
+      yield line;
+    }
+  }
+
+  /** Writes text as it is, less what could steer the terminal: a model may have been talked into anything. */
+  async write(text: string): Promise<void> {
+    if (this.#output.destroyed) return;
+    const hasRoom = this.#output.write(text.replace(/(?![\n\t])\p{Cc}/gu, ''));
+    if (!hasRoom) await once(this.#output, 'drain');
+  }
+
+  /** Says something that is not part of the conversation. */
+  async note(text: string): Promise<void> {
+    if (this.#output.destroyed) return;
+    this.#output.write(`${this.isInteractive ? styleText('dim', text) : text}\n`);
+  }
+
+  /** Ctrl-C. A terminal in raw mode reads it as a key; elsewhere it is the signal SIGINT. */
+  onInterrupt(listener: () => void): void {
+    this.#reader.on('SIGINT', listener);
+    process.on('SIGINT', listener);
+  }
+
+  /** No more lines. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#reader.close();
+  }
+
+  /** Shows what is typed at the prompt, and hides what is typed into an answer until it is read. */
+  #echo(): Writable | undefined {
+    if (!this.isInteractive) return undefined;
+    const output = this.#output;
+    const write = (chunk: Buffer, _encoding: string, done: () => void) => {
+      if (this.#isPrompting) output.write(chunk);
+      done();
+    };
+    return Object.defineProperty(new Writable({ write }), 'columns', { get: () => output.columns });
+  }
+}

@@ -1,0 +1,73 @@
+/** Who may write a session: the lease, its fence and its end. */
+import type { SessionLease } from '../../session/store.js';
+import type { Queries } from './database.js';
+import { nowInMs, type SessionKey, toText } from './texts.js';
+
+/** A session as far as its holder needs it. */
+export interface HeldSession {
+  readonly key: number;
+  readonly head: number;
+}
+
+/** Takes the lease and answers its fence; `undefined` while another owner has it. */
+export function acquireLease(
+  queries: Queries,
+  { tenant, id }: SessionKey,
+  { owner, ttlMs, takeover = false }: { owner: string; ttlMs: number; takeover?: boolean },
+): number | undefined {
+  const me = toText(owner);
+  const held = `SELECT 1 FROM sessions WHERE tenant = ? AND id = ? AND owner <> ? AND lease_until > ${nowInMs}`;
+  // Looked up first, so that those who wait write nothing.
+  if (!takeover && queries.row(held, tenant, id, me) !== undefined) return undefined;
+  const fence = draw(queries);
+  queries.run(
+    `INSERT INTO sessions (key, tenant, id, owner, fence, lease_until) VALUES (?, ?, ?, ?, ?, ${nowInMs} + ?)
+     ON CONFLICT (tenant, id) DO UPDATE
+     SET owner = excluded.owner, fence = excluded.fence, lease_until = excluded.lease_until`,
+    fence,
+    tenant,
+    id,
+    me,
+    fence,
+    ttlMs,
+  );
+  return fence;
+}
+
+/** Extends the lease; false when it is no longer the current one. */
+export function renewLease(queries: Queries, tenant: string, lease: SessionLease, ttlMs: number): boolean {
+  const session = heldSession(queries, tenant, lease);
+  if (session !== undefined)
+    queries.run(`UPDATE sessions SET lease_until = ${nowInMs} + ? WHERE key = ?`, ttlMs, session.key);
+  return session !== undefined;
+}
+
+/** Gives the lease up. What was held but never saved leaves nothing behind. */
+export function releaseLease(queries: Queries, tenant: string, lease: SessionLease): void {
+  const session = heldSession(queries, tenant, lease);
+  if (session === undefined) return;
+  if (session.head === 0) eraseSession(queries, session.key);
+  else queries.run('UPDATE sessions SET owner = NULL WHERE key = ?', session.key);
+}
+
+/** The session, if the lease is the current one: owner and fence are looked at in the transaction that writes. */
+export function heldSession(
+  queries: Queries,
+  tenant: string,
+  { sessionId, owner, fence }: SessionLease,
+): HeldSession | undefined {
+  const sql = 'SELECT key, head FROM sessions WHERE tenant = ? AND id = ? AND owner = ? AND fence = ?';
+  return queries.row<HeldSession>(sql, tenant, toText(sessionId), toText(owner), fence);
+}
+
+/** Removes every row of a session. */
+export function eraseSession(queries: Queries, key: number): void {
+  for (const table of ['versions', 'inputs']) queries.run(`DELETE FROM ${table} WHERE session = ?`, key);
+  queries.run('DELETE FROM sessions WHERE key = ?', key);
+}
+
+/** The next number of the database's count; it is never drawn again. */
+export function draw(queries: Queries): number {
+  queries.run('UPDATE counter SET last = last + 1');
+  return queries.row<{ last: number }>('SELECT last FROM counter')?.last ?? 0;
+}

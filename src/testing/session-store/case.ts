@@ -1,0 +1,130 @@
+/** What a case of the store suite gets, and the steps that many cases share. */
+import assert from 'node:assert/strict';
+import type { ErrorCode } from '../../errors.js';
+import { systemClock } from '../../internal/clock.js';
+import { applyPatch, type PatchOperation } from '../../internal/patch.js';
+import type { SessionChange, SessionLease, SessionStore, StoredSession } from '../../session/store.js';
+
+/** A fresh store, and what the suite may do to it. */
+export interface StoreUnderTest {
+  readonly store: SessionStore;
+  /** Opens what the store has written anew, as another process would. Skip the cases that need it if nothing is kept. */
+  reopen?(): Promise<SessionStore>;
+  /** Moves the clock that the store's leases go by, in milliseconds. Leave it out when it is not yours to move. */
+  advance?(ms: number): void | Promise<void>;
+  /** Called after the case, whether it passed or not. */
+  dispose?(): void | Promise<void>;
+}
+
+/** One rule of the contract. */
+export interface StoreCase {
+  /** The rule, as a sentence. */
+  readonly name: string;
+  run(given: StoreUnderTest): Promise<void>;
+}
+
+/** Longer than any case takes. */
+const longLeaseMs = 60_000;
+/** For leases that are to expire: short enough to wait for on a real clock. */
+const shortLeaseMs = 50;
+const patienceMs = 10_000;
+
+/** Takes a lease that nobody else has. */
+export async function hold(store: SessionStore, sessionId: string, owner = 'run-1'): Promise<SessionLease> {
+  const lease = await store.acquire(sessionId, { owner, ttlMs: longLeaseMs });
+  assert.ok(lease, `expected the lease of the session to be free for ${owner}`);
+  return lease;
+}
+
+/** Takes a lease that is about to expire. */
+export async function holdShortly(store: SessionStore, sessionId: string, owner = 'run-1'): Promise<SessionLease> {
+  const lease = await store.acquire(sessionId, { owner, ttlMs: shortLeaseMs });
+  assert.ok(lease, `expected the lease of the session to be free for ${owner}`);
+  return lease;
+}
+
+/** Waits until every lease taken by {@link holdShortly} so far has expired, without touching it. */
+export async function letShortLeasesExpire(given: StoreUnderTest): Promise<void> {
+  if (given.advance !== undefined) return given.advance(shortLeaseMs);
+  const { store } = given;
+  // A lease taken now expires after those taken before; that another owner gets it says it has.
+  const witness = 'witness of the time that passes';
+  await holdShortly(store, witness, 'first');
+  const lease = await eventually(() => store.acquire(witness, { owner: 'second', ttlMs: longLeaseMs }));
+  await store.release(lease);
+}
+
+/** The first answer that is not `undefined`, asked for again and again. */
+export async function eventually<T>(ask: () => Promise<T | undefined>): Promise<T> {
+  const deadline = systemClock.now() + patienceMs;
+  while (systemClock.now() < deadline) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return assert.fail(`expected an answer within ${patienceMs} ms`);
+}
+
+/** A whole record as a change. */
+export function whole(record: unknown): SessionChange {
+  return { kind: 'checkpoint', record };
+}
+
+/** Operations as a change. */
+export function patch(...operations: PatchOperation[]): SessionChange {
+  return { kind: 'patch', patch: operations };
+}
+
+/** Takes a session and saves its first version; the lease stays held. */
+export async function create(
+  store: SessionStore,
+  sessionId: string,
+  record: unknown = { count: 0 },
+): Promise<SessionLease> {
+  const lease = await hold(store, sessionId);
+  await store.save(lease, { expectedVersion: 0, change: whole(record) });
+  return lease;
+}
+
+/** Loads what must be there. */
+export async function mustLoad(store: SessionStore, sessionId: string, version?: number): Promise<StoredSession> {
+  const stored = await store.load(sessionId, version === undefined ? {} : { version });
+  assert.ok(stored, `expected ${version === undefined ? 'the session' : `version ${version}`} to be there`);
+  return stored;
+}
+
+/** The record that a loaded session stands for. */
+export function recordOf({ checkpoint, patches }: StoredSession): unknown {
+  return patches.reduce((record: unknown, operations) => applyPatch(record, operations), checkpoint);
+}
+
+/** The newest record of a session. */
+export async function newestRecord(store: SessionStore, sessionId: string): Promise<unknown> {
+  return recordOf(await mustLoad(store, sessionId));
+}
+
+/** The work must fail with this code; answers the error. */
+export async function refused(work: Promise<unknown>, code: ErrorCode): Promise<object> {
+  const error = await work.then(
+    () => assert.fail(`expected ${code}, but it was done`),
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof Error && 'code' in error, `expected ${code}, got ${String(error)}`);
+  assert.equal(error.code, code, error.message);
+  return error;
+}
+
+/** Every id of a listing, page by page. */
+export async function allIds(store: SessionStore, limit?: number): Promise<string[]> {
+  const ids: string[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await store.list({
+      ...(limit === undefined ? {} : { limit }),
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    ids.push(...page.sessions.map(({ id }) => id));
+    cursor = page.next;
+  } while (cursor !== undefined);
+  return ids;
+}
