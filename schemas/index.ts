@@ -12,8 +12,14 @@ export const PartSchema = z
   .object({
     text: z.string().optional(),
     media: z.object({ url: z.string(), contentType: z.string().optional() }).passthrough().optional(),
-    toolRequest: z.object({ name: z.string(), ref: z.string().optional(), input: z.unknown() }).passthrough().optional(),
-    toolResponse: z.object({ name: z.string(), ref: z.string().optional(), output: z.unknown() }).passthrough().optional(),
+    toolRequest: z
+      .object({ name: z.string(), ref: z.string().optional(), input: z.unknown() })
+      .passthrough()
+      .optional(),
+    toolResponse: z
+      .object({ name: z.string(), ref: z.string().optional(), output: z.unknown() })
+      .passthrough()
+      .optional(),
     data: z.unknown().optional(),
     reasoning: z.string().optional(),
     custom: z.record(z.unknown()).optional(),
@@ -67,7 +73,10 @@ export const AgentInitSchema = z
 export type AgentInit = z.infer<typeof AgentInitSchema>;
 
 /** What a run returns, with the agent's own output and state in it. */
-export function agentOutputSchema<Output extends z.ZodTypeAny, State extends z.ZodTypeAny>(output: Output, state: State) {
+export function agentOutputSchema<Output extends z.ZodTypeAny, State extends z.ZodTypeAny>(
+  output: Output,
+  state: State,
+) {
   return z.object({
     sessionId: z.string(),
     output,

@@ -1,6 +1,15 @@
 /** The JSON Schema files as their sources have them today; a test compares them with what is checked in. */
 import { zodToJsonSchema } from 'zod-to-json-schema';
-import { AgentInitSchema, AgentOutputSchema, ArtifactSchema, CursorSchema, ErrorJsonSchema, PartSchema, SendReceiptSchema, UsageSchema } from './index.js';
+import {
+  AgentInitSchema,
+  AgentOutputSchema,
+  ArtifactSchema,
+  CursorSchema,
+  ErrorJsonSchema,
+  PartSchema,
+  SendReceiptSchema,
+  UsageSchema,
+} from './index.js';
 
 const sources = {
   'agent-init': AgentInitSchema,

@@ -182,7 +182,10 @@ export class LeaseLostError extends AgentFlowError {
   readonly sessionId: string;
 
   constructor(sessionId: string) {
-    super('LEASE_LOST', 'This connection no longer holds its session: the lease expired, was taken over or the session was deleted');
+    super(
+      'LEASE_LOST',
+      'This connection no longer holds its session: the lease expired, was taken over or the session was deleted',
+    );
     this.sessionId = sessionId;
   }
 }
@@ -195,7 +198,9 @@ export class StoredStateError extends AgentFlowError {
   readonly issues: readonly ValueIssue[];
 
   constructor(sessionId: string, issues: readonly ValueIssue[]) {
-    super('STORED_STATE_INVALID', `Stored state does not fit stateSchema: ${describeIssues(issues)}`, { details: { issues } });
+    super('STORED_STATE_INVALID', `Stored state does not fit stateSchema: ${describeIssues(issues)}`, {
+      details: { issues },
+    });
     this.sessionId = sessionId;
     this.issues = issues;
   }
@@ -214,7 +219,13 @@ export type AnyAgentFlowError =
 
 /** Is this an error of this package? True across duplicate copies of the package too, where `instanceof` is not. */
 export function isAgentFlowError(value: unknown): value is AnyAgentFlowError {
-  return value instanceof Error && 'code' in value && typeof value.code === 'string' && value.code in statusOfCode && 'status' in value;
+  return (
+    value instanceof Error &&
+    'code' in value &&
+    typeof value.code === 'string' &&
+    value.code in statusOfCode &&
+    'status' in value
+  );
 }
 
 const statuses: ReadonlySet<string> = new Set<ErrorStatus>([

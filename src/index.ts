@@ -33,5 +33,5 @@ export { defineAgent, type GenkitAgent } from './genkit/define-agent.js';
 export type { Clock } from './internal/clock.js';
 export type { BusySessionPolicy } from './session/lease.js';
 export type { Session, StateRecipe } from './session/session.js';
-export type { ForkOptions, Sessions, SessionSnapshot } from './session/sessions.js';
+export type { ForkOptions, SessionSnapshot, Sessions } from './session/sessions.js';
 export type { SessionStore, SessionSummary } from './session/store.js';

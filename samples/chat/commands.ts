@@ -1,5 +1,5 @@
 /** What begins with a slash. */
-import type { MessageData, Part } from 'genkit';
+import type { MessageData } from 'genkit';
 import type { Conversation } from './conversation.js';
 import type { Terminal } from './terminal.js';
 
@@ -65,6 +65,6 @@ function spoken({ role, content, metadata }: MessageData): string {
   return `${role === 'user' ? 'you' : role}: ${textOf(content)}${metadata?.interrupted === true ? ' (interrupted)' : ''}`;
 }
 
-function textOf(parts: readonly Part[]): string {
+function textOf(parts: readonly { readonly text?: string | undefined }[]): string {
   return parts.map(({ text = '' }) => text).join('');
 }

@@ -36,6 +36,7 @@ async function main(options: Options): Promise<void> {
     const sessions = await conversation.visited();
     if (sessions.length > 0) await terminal.note(['To come back:', ...sessions.map(options.comeBack)].join('\n  '));
   } finally {
+    terminal.close();
     await conversation.close();
     await store.close();
   }
@@ -49,5 +50,5 @@ try {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
 }
-// Under the Dev UI, Genkit's server would keep the process going.
-process.exit();
+// Under the Dev UI, Genkit's own server would keep the process going.
+process.stdout.write('', () => process.exit());

@@ -17,7 +17,8 @@ export class Terminal {
   readonly #lines: AsyncIterator<string>;
   #isPrompting = false;
   #linesAhead = 0;
-  #isClosed = false;
+  #isCut = false;
+  readonly #closed = new AbortController();
 
   constructor(input: Input, output: Output) {
     this.isInteractive = input.isTTY === true && output.isTTY === true;
@@ -29,19 +30,22 @@ export class Terminal {
     // Taken at once: from here on no line is lost, however long an answer takes.
     this.#lines = this.#reader[Symbol.asyncIterator]();
     // Nobody reads any more (`npm start | head`): there is no one left to talk to.
-    output.on('error', () => this.close());
+    output.on('error', () => {
+      this.#isCut = true;
+      this.close();
+    });
   }
 
   /** What is typed or piped in, line by line, until the input ends or the terminal is closed. */
   async *lines(): AsyncGenerator<string> {
-    while (!this.#isClosed) {
+    while (!this.#closed.signal.aborted) {
       const wasAhead = this.#linesAhead > 0;
       this.#isPrompting = !wasAhead;
       if (this.isInteractive && !wasAhead) this.#reader.prompt(true);
       const { value: line, done } = await this.#lines.next();
       this.#isPrompting = false;
       if (wasAhead) this.#linesAhead -= 1;
-      if (done || this.#isClosed) return;
+      if (done || this.#closed.signal.aborted) return this.#leavePrompt();
       // What was typed while an answer was being written, or came through a pipe, has not been seen yet.
       if (wasAhead || !this.isInteractive) await this.write(`${prompt}${line}\n`);
       yield line;
@@ -50,28 +54,35 @@ export class Terminal {
 
   /** Writes text as it is, less what could steer the terminal: a model may have been talked into anything. */
   async write(text: string): Promise<void> {
-    if (this.#output.destroyed) return;
-    const hasRoom = this.#output.write(text.replace(/(?![\n\t])\p{Cc}/gu, ''));
-    if (!hasRoom) await once(this.#output, 'drain');
+    await this.#put(text.replace(/(?![\n\t])\p{Cc}/gu, ''));
   }
 
   /** Says something that is not part of the conversation. */
   async note(text: string): Promise<void> {
-    if (this.#output.destroyed) return;
-    this.#output.write(`${this.isInteractive ? styleText('dim', text) : text}\n`);
+    await this.#put(`${this.isInteractive ? styleText('dim', text) : text}\n`);
   }
 
-  /** Ctrl-C. A terminal in raw mode reads it as a key; elsewhere it is the signal SIGINT. */
+  /** Ctrl-C, until the terminal is closed. A terminal in raw mode reads it as a key; elsewhere it is a signal. */
   onInterrupt(listener: () => void): void {
     this.#reader.on('SIGINT', listener);
     process.on('SIGINT', listener);
+    this.#closed.signal.addEventListener('abort', () => process.off('SIGINT', listener));
   }
 
   /** No more lines. */
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+    this.#closed.abort();
     this.#reader.close();
+  }
+
+  async #put(text: string): Promise<void> {
+    if (this.#isCut || this.#output.write(text)) return;
+    await once(this.#output, 'drain').catch(() => {});
+  }
+
+  /** The cursor still stands behind the prompt. */
+  #leavePrompt(): void {
+    if (this.isInteractive) this.#output.write('\n');
   }
 
   /** Shows what is typed at the prompt, and hides what is typed into an answer until it is read. */

@@ -1,5 +1,5 @@
 /** What people see of an agent: how it is configured, what its handler is given, what its callers hold. */
-import type { AgentInit, Artifact, FinishReason, SendReceipt, Usage } from '../../schemas/index.js';
+import type { AgentInit, Artifact, FinishReason, Part, SendReceipt, Usage } from '../../schemas/index.js';
 import type { z } from '../../schemas/zod.js';
 import type { Connection, SendPolicy, WatchEvent, WatchOptions } from '../connection/connection.js';
 import type { AgentFlowError } from '../errors.js';
@@ -8,6 +8,21 @@ import type { BusySessionPolicy } from '../session/lease.js';
 import type { Session } from '../session/session.js';
 import type { Sessions } from '../session/sessions.js';
 import type { SessionStore } from '../session/store.js';
+
+/** A message of a chat, as Genkit writes it. */
+export interface ChatMessage {
+  readonly role: 'user' | 'model' | 'tool' | 'system';
+  readonly content: readonly Part[];
+  readonly metadata?: Record<string, unknown>;
+}
+
+/** A piece of a chat's answer, as Genkit's models stream it. */
+export interface ChatChunk {
+  readonly role?: ChatMessage['role'];
+  readonly content: readonly Part[];
+  /** Says more about the piece than its content. */
+  readonly custom?: unknown;
+}
 
 /** Any Zod 3 schema. */
 export type AnySchema = z.ZodTypeAny;
@@ -25,8 +40,18 @@ export interface AgentConfig<
   readonly description?: string;
   /** One input of the caller. */
   readonly inputSchema?: InputSchema;
+  /**
+   * Makes an input of a chat message, for Genkit's chat (`agent.chatAgent`). Not needed where inputs are text or Genkit
+   * messages themselves. The answer to a tool interrupt comes as a message of the role `tool`.
+   */
+  toInput?(message: ChatMessage): z.input<NoInfer<InputSchema>>;
   /** One chunk of the answer. */
   readonly streamSchema?: StreamSchema;
+  /**
+   * Shows a chunk as part of a chat's answer, for Genkit's chat (`agent.chatAgent`); `undefined` shows nothing. Not needed
+   * where chunks are text or Genkit's model chunks themselves.
+   */
+  toChunk?(chunk: z.output<NoInfer<StreamSchema>>): ChatChunk | undefined;
   /** The `output` of the result. */
   readonly outputSchema?: OutputSchema;
   /** What the session remembers. Must be JSON, and accept its own output. Default: any object, `{}` at first. */
@@ -83,7 +108,10 @@ export interface TurnsOptions<In, Stream> {
    * Answers a turn that threw: what it sends belongs to the turn, which then ends well. Without it the reader of that
    * turn gets the error, the inputs behind it are still answered, and the run fails with the first such error at its end.
    */
-  readonly onError?: (error: AgentFlowError, failed: { readonly input: In; readonly turn: Turn<In> }) => void | Promise<void>;
+  readonly onError?: (
+    error: AgentFlowError,
+    failed: { readonly input: In; readonly turn: Turn<In> },
+  ) => void | Promise<void>;
   /** Keeps what an interrupted turn had said. */
   readonly onInterrupt?: (interrupted: InterruptedTurn<In, Stream>) => void | Promise<void>;
 }
@@ -107,7 +135,10 @@ export interface HandlerArgs<State, In, Chunk, Stream = Chunk> {
   readonly inputStream: AsyncIterable<In>;
   readonly responder: Responder<Chunk>;
   /** The loop most agents want: one input at a time, the turn ended when the function returns. */
-  readonly turns: (turn: (input: In, turn: Turn<In>) => void | Promise<void>, options?: TurnsOptions<In, Stream>) => Promise<void>;
+  readonly turns: (
+    turn: (input: In, turn: Turn<In>) => void | Promise<void>,
+    options?: TurnsOptions<In, Stream>,
+  ) => Promise<void>;
   /** Fires when the run is aborted or has lost its session. */
   readonly signal: AbortSignal;
   /** Genkit's action context: what the caller passed as `context`, such as `auth`. */
@@ -123,9 +154,14 @@ export interface HandlerResult<Out> {
 }
 
 /** A handler reads inputs, speaks through a responder and remembers through a session. */
-export type AgentHandler<State, In, Out, Chunk, Stream = Chunk, Result extends HandlerResult<Out> = HandlerResult<Out>> = (
-  args: HandlerArgs<State, In, Chunk, Stream>,
-) => Promise<Result>;
+export type AgentHandler<
+  State,
+  In,
+  Out,
+  Chunk,
+  Stream = Chunk,
+  Result extends HandlerResult<Out> = HandlerResult<Out>,
+> = (args: HandlerArgs<State, In, Chunk, Stream>) => Promise<Result>;
 
 /** What a run returns. */
 export interface AgentOutput<State, Out> {

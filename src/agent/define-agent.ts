@@ -38,8 +38,21 @@ export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
 
   watch(sessionId: string, options?: WatchOptions): AsyncIterableIterator<WatchEvent<Stream>> {
     const [connection] = this.#running.get(sessionId) ?? [];
-    if (connection === undefined) throw new AgentFlowError('SESSION_NOT_RUNNING', 'No run is open for this session in this process');
+    if (connection === undefined)
+      throw new AgentFlowError('SESSION_NOT_RUNNING', 'No run is open for this session in this process');
     return connection.watch(options);
+  }
+
+  /** Is a run open for this session in this process? */
+  isRunning(sessionId: string): boolean {
+    return this.#running.has(sessionId);
+  }
+
+  /** Ends every run that is open for this session in this process. False: there was none. */
+  abort(sessionId: string, reason?: unknown): boolean {
+    const running = [...(this.#running.get(sessionId) ?? [])];
+    for (const connection of running) connection.abort(reason);
+    return running.length > 0;
   }
 
   #remember(sessionId: string, connection: RunConnection<Sent, Stream, AgentOutput<State, Out>>): void {

@@ -61,5 +61,17 @@ export function agentDefinition(config: AgentConfig): AgentDefinition {
   for (const [option, value] of Object.entries({ replayChunks, abortGraceMs })) assertWhole(value, option, 0);
   const state = stateRules({ schema: stateSchema, initialState, migrate });
   const policies = { onBusySession, sendPolicy, store };
-  return { name, ...schemas, state, ...policies, keepVersions, maxBufferedChunks, replayChunks, maxQueuedInputs, leaseTtlMs, abortGraceMs, clock };
+  return {
+    name,
+    ...schemas,
+    state,
+    ...policies,
+    keepVersions,
+    maxBufferedChunks,
+    replayChunks,
+    maxQueuedInputs,
+    leaseTtlMs,
+    abortGraceMs,
+    clock,
+  };
 }

@@ -31,6 +31,9 @@ export class RunResponder<Chunk, Stream> implements Responder<Chunk> {
   }
 
   endTurn(): Promise<void> {
-    return this.#host.endTurn();
+    const ended = this.#host.endTurn();
+    // A handler may ignore it, as it may every promise it is given.
+    ended.catch(() => {});
+    return ended;
   }
 }

@@ -1,5 +1,5 @@
 /** One run of an agent: a session is opened, the handler reads and speaks, the result follows. */
-import { Inbox, type WaitingInput } from '../connection/inbox.js';
+import { Inbox } from '../connection/inbox.js';
 import { Outbox } from '../connection/outbox.js';
 import { RunConnection } from '../connection/run-connection.js';
 import { AgentFlowError, toAgentFlowError } from '../errors.js';
@@ -11,9 +11,9 @@ import type { AgentHandler, AgentOutput, HandlerResult, StreamBidiOptions } from
 import { rememberArtifacts } from './artifacts.js';
 import { checked } from './checks.js';
 import type { AgentDefinition } from './definition.js';
+import { Intake } from './intake.js';
 import { RunResponder } from './responder.js';
 import type { Launch, RunScope } from './runtime.js';
-import { ActiveTurn } from './turn.js';
 import { runTurns } from './turns.js';
 
 /** What a run begins with. */
@@ -35,15 +35,18 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
   readonly #controller = new AbortController();
   readonly #failed = new Deferred<never>();
   #output: AgentOutput<State, Out> | undefined;
-  #turn: ActiveTurn<In, Stream> | undefined;
-  #endTurnScope: ((error?: unknown) => void) | undefined;
-  #turns = 0;
+  #intake: Intake<In, Stream> | undefined;
+  #endedBy: AgentFlowError | undefined;
 
   constructor(request: RunRequest<State, In, Out, Chunk, Stream>) {
     this.#request = request;
     const { definition, id, sessionId, options } = request;
     this.#inbox = new Inbox(definition.maxQueuedInputs);
-    this.#outbox = new Outbox({ run: id, maxBufferedChunks: definition.maxBufferedChunks, replayChunks: definition.replayChunks });
+    this.#outbox = new Outbox({
+      run: id,
+      maxBufferedChunks: definition.maxBufferedChunks,
+      replayChunks: definition.replayChunks,
+    });
     this.connection = new RunConnection<Sent, Stream, AgentOutput<State, Out>>({
       sessionId,
       policy: options.sendPolicy ?? definition.sendPolicy,
@@ -52,7 +55,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
       checkInput: (input) => checked(definition.inputSchema, input, 'input'),
       onAbort: (error) => {
         this.#controller.abort(error);
-        this.#turn?.abort(error);
+        this.#intake?.turn?.abort(error);
         this.#failed.reject(error);
       },
     });
@@ -99,34 +102,49 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
       signal: this.#controller.signal,
       onLost: (error) => this.connection.fail(error),
     });
+    const intake = this.#newIntake(scope, session);
     try {
       scope.sessionOpened(sessionId);
-      this.#inbox.replay(pending.map((accepted) => replayed<In>(accepted)));
-      const result = await this.#handle(scope, session);
+      intake.replay(pending);
+      const result = await this.#handle(scope, session, intake);
+      this.#endedBy = new AgentFlowError('RUN_ENDED', 'The run has ended: the handler has returned');
+      intake.end(new AgentFlowError('CONNECTION_CLOSED', 'The agent ended the run before it took this input'));
       return await this.#result(session, result);
     } catch (error) {
       // Tell the callers first: giving the session back may take a while.
       this.connection.fail(toAgentFlowError(error));
       throw error;
     } finally {
-      await this.#giveBack(session);
+      await this.#giveBack(session, intake);
     }
   }
 
+  #newIntake(scope: RunScope, session: OpenSession<State>): Intake<In, Stream> {
+    const { signal } = this.#controller;
+    const record = (input: AcceptedInput) => session.accept(input);
+    const ends = { inbox: this.#inbox, outbox: this.#outbox };
+    this.#intake = new Intake<In, Stream>({ run: this.#request.id, ...ends, scope, signal, record });
+    return this.#intake;
+  }
+
   /** The handler's result; after an abort it has a while to notice, and is then left alone. */
-  #handle(scope: RunScope, session: OpenSession<State>): Promise<HandlerResult<Out>> {
+  #handle(scope: RunScope, session: OpenSession<State>, intake: Intake<In, Stream>): Promise<HandlerResult<Out>> {
     const { definition, handler } = this.#request;
     const { signal } = this.#controller;
-    const host = this.#host(scope, session);
+    const host = this.#host(intake);
     const graceOver = new Deferred<never>();
-    signal.addEventListener('abort', () => definition.clock.after(definition.abortGraceMs, () => graceOver.reject(signal.reason)), { once: true });
+    signal.addEventListener(
+      'abort',
+      () => definition.clock.after(definition.abortGraceMs, () => graceOver.reject(signal.reason)),
+      { once: true },
+    );
     const answered = (async () => {
       signal.throwIfAborted();
       return handler({
         session,
         inputStream: host.inputStream,
         responder: new RunResponder<Chunk, Stream>(host),
-        turns: (work, options) => runTurns(host, work, options),
+        turns: (work, options) => silent(runTurns(host, work, options)),
         signal,
         context: scope.context,
       });
@@ -134,73 +152,26 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
     return Promise.race([answered, graceOver.promise]);
   }
 
-  #host(scope: RunScope, session: OpenSession<State>) {
-    const next = () => this.#nextInput(scope, session);
+  #host(intake: Intake<In, Stream>) {
+    const next = () => intake.next();
     const close = (): Promise<IteratorResult<In, undefined>> => Promise.resolve({ value: undefined, done: true });
     return {
       inputStream: { [Symbol.asyncIterator]: () => ({ next, return: close }) },
       signal: this.#controller.signal,
       outbox: this.#outbox,
       streamSchema: this.#request.definition.streamSchema,
-      currentTurn: () => this.#turn,
+      currentTurn: () => intake.turn,
       assertMaySend: () => {
-        this.#controller.signal.throwIfAborted();
-        this.#turn?.assertMaySend();
+        this.#assertIsRunning();
+        intake.turn?.assertMaySend();
       },
-      sent: (chunk: Stream) => this.#turn?.record(chunk),
+      sent: (chunk: Stream) => intake.turn?.record(chunk),
       endTurn: async (interrupted = false, error?: AgentFlowError) => {
-        this.#controller.signal.throwIfAborted();
-        await this.#settleTurn(session, error);
+        this.#assertIsRunning();
+        await intake.settle(error);
         this.#outbox.endTurn(interrupted, error);
       },
     };
-  }
-
-  async #nextInput(scope: RunScope, session: OpenSession<State>): Promise<IteratorResult<In, undefined>> {
-    await this.#settleTurn(session);
-    for (;;) {
-      const entry = await this.#inbox.take();
-      if (entry === undefined) return { value: undefined, done: true };
-      if (await this.#isNew(entry, session)) {
-        this.#beginTurn(entry, scope);
-        return { value: entry.input, done: false };
-      }
-    }
-  }
-
-  /** Is this the first time the session meets the input? Its sender is told, either way. */
-  async #isNew({ id, attempt, input, receipt }: WaitingInput<In>, session: OpenSession<State>): Promise<boolean> {
-    const { id: run } = this.#request;
-    const turn = this.#turns + 1;
-    try {
-      const recorded = id === undefined ? { run, turn, attempt } : await session.accept({ id, run, turn, attempt, done: false, input });
-      const isNew = recorded.run === run && recorded.turn === turn;
-      receipt.resolve({ run: recorded.run, turn: recorded.turn, duplicate: !isNew, steered: false });
-      return isNew;
-    } catch (error) {
-      receipt.reject(error);
-      throw error;
-    }
-  }
-
-  #beginTurn({ id, attempt }: WaitingInput<In>, scope: RunScope): void {
-    this.#turns += 1;
-    const facts = { run: this.#request.id, number: this.#turns, attempt, inputId: id };
-    this.#turn = new ActiveTurn(facts, () => this.#outbox.unblock());
-    this.#endTurnScope = scope.startTurn(facts);
-    this.#outbox.startTurn(facts.number, attempt);
-    this.#inbox.turnStarted(this.#turn);
-  }
-
-  /** Closes the books of the turn that is open, if one is. */
-  async #settleTurn(session: OpenSession<State>, error?: AgentFlowError): Promise<void> {
-    const turn = this.#turn;
-    if (turn === undefined) return;
-    this.#turn = undefined;
-    const { number, attempt, inputId: id } = turn;
-    this.#endTurnScope?.(error);
-    this.#inbox.turnEnded();
-    if (id !== undefined) await session.accept({ id, run: this.#request.id, turn: number, attempt, done: true });
   }
 
   async #result(session: OpenSession<State>, result: HandlerResult<Out>): Promise<AgentOutput<State, Out>> {
@@ -219,15 +190,22 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
     };
   }
 
+  #assertIsRunning(): void {
+    this.#controller.signal.throwIfAborted();
+    if (this.#endedBy !== undefined) throw this.#endedBy;
+  }
+
   /** Whatever happened, the next connection gets the session; a store that cannot be reached lets it go by its lease. */
-  async #giveBack(session: OpenSession<State>): Promise<void> {
+  async #giveBack(session: OpenSession<State>, intake: Intake<In, Stream>): Promise<void> {
     const error = this.#controller.signal.reason as AgentFlowError | undefined;
-    await this.#settleTurn(session, error).catch(() => {});
+    await intake.settle(error).catch(() => {});
     await session.end(error ?? new AgentFlowError('RUN_ENDED', 'The run has ended'));
     await session.release().catch(() => {});
   }
 }
 
-function replayed<In>({ id, input, attempt }: AcceptedInput): WaitingInput<In> {
-  return { id, input: input as In, attempt: attempt + 1, receipt: new Deferred() };
+/** A rejection nobody waits for stays silent. */
+function silent<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
 }

@@ -22,10 +22,17 @@ export function stateRules({ schema, initialState, migrate }: StateConfig): Stat
       if (init !== undefined) return json(checked(schema, init, 'init'), 'init');
       const ownDefault = schema.safeParse(undefined);
       if (ownDefault.success && ownDefault.data !== undefined) return json(ownDefault.data, 'init');
-      if (initialState !== undefined) return json(checked(schema, typeof initialState === 'function' ? initialState() : initialState, 'init'), 'init');
+      if (initialState !== undefined)
+        return json(
+          checked(schema, typeof initialState === 'function' ? initialState() : initialState, 'init'),
+          'init',
+        );
       const membersDefault = schema.safeParse({});
       if (membersDefault.success) return json(membersDefault.data, 'init');
-      throw new AgentFlowError('NO_INITIAL_STATE', 'A new session needs a state: pass init, or give the agent initialState or stateSchema a default');
+      throw new AgentFlowError(
+        'NO_INITIAL_STATE',
+        'A new session needs a state: pass init, or give the agent initialState or stateSchema a default',
+      );
     },
     async read(stored, sessionId) {
       const asIs = schema.safeParse(stored);
@@ -72,7 +79,10 @@ class SchemaGuards {
     let guard = this.#guards.get(schema);
     if (guard === undefined) {
       const children = this.#children(inner(schema));
-      guard = { accept: (value, path) => this.#accept(schema, value, path), ...(children === undefined ? {} : { children }) };
+      guard = {
+        accept: (value, path) => this.#accept(schema, value, path),
+        ...(children === undefined ? {} : { children }),
+      };
       this.#guards.set(schema, guard);
     }
     return guard;
@@ -100,7 +110,9 @@ class SchemaGuards {
         };
       }
       case 'ZodRecord':
-        return def.keyType._def.typeName === 'ZodString' && def.keyType._def.checks.length === 0 ? { of: () => this.#guard(def.valueType) } : undefined;
+        return def.keyType._def.typeName === 'ZodString' && def.keyType._def.checks.length === 0
+          ? { of: () => this.#guard(def.valueType) }
+          : undefined;
       case 'ZodArray':
         return { of: () => this.#guard(def.type), checkLength: (length, path) => this.#checkLength(def, length, path) };
       default:
@@ -112,12 +124,22 @@ class SchemaGuards {
     const isTooShort = length < (def.minLength?.value ?? 0) || length < (def.exactLength?.value ?? 0);
     const isTooLong = length > (def.maxLength?.value ?? length) || length > (def.exactLength?.value ?? length);
     if (!isTooShort && !isTooLong) return;
-    const bounds = [def.exactLength?.value, def.minLength?.value, def.maxLength?.value].filter((bound) => bound !== undefined);
-    this.#issues.push({ path: this.#dotted(path), expected: `an array within its length bounds (${bounds.join('..')})`, received: `${length} items` });
+    const bounds = [def.exactLength?.value, def.minLength?.value, def.maxLength?.value].filter(
+      (bound) => bound !== undefined,
+    );
+    this.#issues.push({
+      path: this.#dotted(path),
+      expected: `an array within its length bounds (${bounds.join('..')})`,
+      received: `${length} items`,
+    });
   }
 
   #dotted(path: string): string {
-    return path.slice(this.#root.length + 1).split('/').map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~')).join('.');
+    return path
+      .slice(this.#root.length + 1)
+      .split('/')
+      .map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~'))
+      .join('.');
   }
 }
 

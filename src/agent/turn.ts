@@ -1,11 +1,8 @@
-import type { SendReceipt } from '../../schemas/index.js';
-import type { RunningTurn } from '../connection/inbox.js';
 import { AgentFlowError } from '../errors.js';
 import type { Turn } from './agent.js';
 
 /** The facts a turn begins with. */
 export interface TurnFacts {
-  readonly run: string;
   readonly number: number;
   readonly attempt: number;
   /** The id its input was sent with. */
@@ -13,26 +10,27 @@ export interface TurnFacts {
 }
 
 /** One turn while it runs. */
-export class ActiveTurn<In, Stream> implements Turn<In>, RunningTurn<In> {
+export class ActiveTurn<In, Stream> implements Turn<In> {
   readonly number: number;
   readonly attempt: number;
   readonly inputId: string | undefined;
   /** What it has sent, kept only where somebody wants to know. */
   readonly chunks: Stream[] = [];
-  readonly #run: string;
+  /** The ids of the inputs that steered it. */
+  readonly steeredIds: string[] = [];
   readonly #onInterrupt: () => void;
   #controller: AbortController | undefined;
   #listener: ((input: In) => void) | undefined;
-  #isInterruptible = false;
+  #phase: 'begun' | 'working' | 'finished' = 'begun';
+  #isInterruptWanted = false;
   #keepsChunks = false;
   #interruption: AgentFlowError | undefined;
 
   /** @param onInterrupt told when the turn is cut short */
-  constructor({ run, number, attempt, inputId }: TurnFacts, onInterrupt: () => void) {
+  constructor({ number, attempt, inputId }: TurnFacts, onInterrupt: () => void) {
     this.number = number;
     this.attempt = attempt;
     this.inputId = inputId;
-    this.#run = run;
     this.#onInterrupt = onInterrupt;
   }
 
@@ -46,24 +44,32 @@ export class ActiveTurn<In, Stream> implements Turn<In>, RunningTurn<In> {
     return this.#interruption;
   }
 
-  /** From here on the turn can be cut short. */
-  allowInterrupt(keepChunks: boolean): void {
-    this.#isInterruptible = true;
+  /** From here on the turn can be cut short; it is at once, if that was wanted before. */
+  startWork(keepChunks: boolean): void {
+    this.#phase = 'working';
     this.#keepsChunks = keepChunks;
+    if (this.#isInterruptWanted) this.interrupt();
   }
 
   onSteer(listener: (input: In) => void): void {
     this.#listener = listener;
   }
 
-  steer(input: In): SendReceipt | undefined {
-    if (this.#listener === undefined) return undefined;
+  get isListening(): boolean {
+    return this.#listener !== undefined;
+  }
+
+  /** Hands over an input; false when nobody listens. */
+  steer(input: In, id: string | undefined): boolean {
+    if (this.#listener === undefined) return false;
+    if (id !== undefined) this.steeredIds.push(id);
     this.#listener(input);
-    return { run: this.#run, turn: this.number, duplicate: false, steered: true };
+    return true;
   }
 
   interrupt(): void {
-    if (!this.#isInterruptible || this.#interruption !== undefined) return;
+    this.#isInterruptWanted = true;
+    if (this.#phase !== 'working' || this.#interruption !== undefined) return;
     this.#interruption = new AgentFlowError('TURN_INTERRUPTED', 'The turn was cut short by another input');
     this.abort(this.#interruption);
     this.#onInterrupt();
@@ -71,14 +77,14 @@ export class ActiveTurn<In, Stream> implements Turn<In>, RunningTurn<In> {
 
   /** The turn's function has returned: what is sent from here on is said about the turn, not by it. */
   finishWork(): boolean {
-    this.#isInterruptible = false;
+    this.#phase = 'finished';
     this.#listener = undefined;
     return this.#interruption !== undefined;
   }
 
   /** Throws while a turn that was cut short still works. */
   assertMaySend(): void {
-    if (this.#interruption !== undefined && this.#isInterruptible) throw this.#interruption;
+    if (this.#interruption !== undefined && this.#phase === 'working') throw this.#interruption;
   }
 
   record(chunk: Stream): void {

@@ -39,8 +39,8 @@ async function runTurn<In, Stream>(
   work: (input: In, turn: Turn<In>) => void | Promise<void>,
   { onError, onInterrupt }: TurnsOptions<In, Stream>,
 ): Promise<AgentFlowError | undefined> {
-  turn.allowInterrupt(onInterrupt !== undefined);
-  let failure = await errorOf(() => work(input, turn));
+  turn.startWork(onInterrupt !== undefined);
+  let failure = turn.interruption ?? (await errorOf(() => work(input, turn)));
   const wasInterrupted = turn.finishWork();
   if (host.signal.aborted) throw host.signal.reason;
   if (wasInterrupted) failure = await errorOf(() => onInterrupt?.({ input, turn, chunks: turn.chunks }));

@@ -2,13 +2,10 @@
 export class TurnEnd {
   readonly interrupted: boolean;
   readonly error: unknown;
-  /** Nothing comes after it. */
-  readonly isRunEnd: boolean;
 
-  constructor(interrupted: boolean, error?: unknown, isRunEnd = false) {
+  constructor(interrupted: boolean, error?: unknown) {
     this.interrupted = interrupted;
     this.error = error;
-    this.isRunEnd = isRunEnd;
   }
 }
 
@@ -86,9 +83,7 @@ export class ChunkLog<Stream> {
   forget(readUpTo: number): void {
     const surplus = Math.min(readUpTo, this.end - this.#keep) - this.#start.index;
     if (surplus < cutBlock || surplus < this.#entries.length / 2) return;
-    let place = this.#start;
-    for (let count = 0; count < surplus; count++) place = advance(place, this.#entries[count]);
-    this.#start = place;
+    this.#start = placeAfter(this.#start, this.#entries, surplus);
     this.#entries = this.#entries.slice(surplus);
   }
 }
@@ -98,4 +93,17 @@ export function advance(place: Place, entry: unknown): Place {
   const index = place.index + 1;
   if (entry instanceof TurnStart) return { index, turn: entry.turn, attempt: entry.attempt, seq: 0 };
   return { ...place, index, seq: place.seq + 1 };
+}
+
+/** Where the entry after the first `count` entries stands: `advance`, many times, with one object made at the end. */
+function placeAfter(start: Place, entries: readonly unknown[], count: number): Place {
+  let { turn, attempt, seq } = start;
+  for (let index = 0; index < count; index++) {
+    const entry = entries[index];
+    seq += 1;
+    if (!(entry instanceof TurnStart)) continue;
+    ({ turn, attempt } = entry);
+    seq = 0;
+  }
+  return { index: start.index + count, turn, attempt, seq };
 }

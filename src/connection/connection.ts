@@ -35,7 +35,12 @@ export interface RunEnd {
 /** What a watcher sees: every chunk once and in order, and the end of every turn. */
 export type WatchEvent<Stream> =
   | { readonly type: 'chunk'; readonly cursor: Cursor; readonly chunk: Stream }
-  | { readonly type: 'turnEnd'; readonly cursor: Cursor; readonly interrupted: boolean; readonly error?: AgentFlowError };
+  | {
+      readonly type: 'turnEnd';
+      readonly cursor: Cursor;
+      readonly interrupted: boolean;
+      readonly error?: AgentFlowError;
+    };
 
 /** Where a watcher begins. */
 export interface WatchOptions {

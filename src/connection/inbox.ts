@@ -12,12 +12,16 @@ export interface WaitingInput<In> {
   /** 1, or more for an input an earlier run took but did not live to answer. */
   readonly attempt: number;
   readonly receipt: Deferred<SendReceipt>;
+  /** The session knows already that it is to be run. */
+  readonly isRecorded?: boolean;
 }
 
 /** The turn that is running, as far as a sender may touch it. */
 export interface RunningTurn<In> {
-  /** Hands over an input; no receipt when the turn does not listen. */
-  steer(input: In): SendReceipt | undefined;
+  /** Does it take inputs that are to steer it? */
+  isListening(): boolean;
+  /** Hands over an input; calls `missed` when the turn has stopped listening meanwhile. */
+  steer(entry: WaitingInput<In>, missed: (entry: WaitingInput<In>) => void): void;
   /** Cuts the turn short, if that can be done. */
   interrupt(): void;
 }
@@ -28,9 +32,12 @@ const rememberedIds = 10_000;
 /** Inputs in line for one agent. */
 export class Inbox<In> {
   readonly #maxQueued: number;
-  readonly #known = new Map<string, WaitingInput<In>>();
+  readonly #known = new Map<string, Promise<SendReceipt>>();
   #queue: WaitingInput<In>[] = [];
   #waitingTakers: (() => void)[] = [];
+  /** An input has been taken whose turn has not begun yet. */
+  #isStarting = false;
+  #isStartInterrupted = false;
   #running: RunningTurn<In> | undefined;
   #closedBy: AgentFlowError | undefined;
   #isClosed = false;
@@ -52,37 +59,39 @@ export class Inbox<In> {
   /** Puts an input where its policy says. Never throws: a refusal is the receipt's rejection. */
   send(input: In, id: string | undefined, policy: SendPolicy): Promise<SendReceipt> {
     const known = id === undefined ? undefined : this.#known.get(id);
-    if (known !== undefined) return asDuplicate(known.receipt.promise);
+    if (known !== undefined) return asDuplicate(known);
     const entry: WaitingInput<In> = { input, id, attempt: 1, receipt: new Deferred() };
     const refusal = this.#place(entry, policy);
     if (refusal !== undefined) entry.receipt.reject(refusal);
-    else if (id !== undefined) this.#remember(id, entry);
+    else if (id !== undefined) this.#remember(id, entry.receipt.promise);
     return entry.receipt.promise;
   }
 
   /** Puts inputs of an earlier run ahead of everything. */
   replay(entries: readonly WaitingInput<In>[]): void {
-    for (const entry of entries) if (entry.id !== undefined) this.#known.set(entry.id, entry);
+    for (const entry of entries) if (entry.id !== undefined) this.#remember(entry.id, entry.receipt.promise);
     this.#queue = [...entries, ...this.#queue];
     this.#wakeTakers();
   }
 
   /** The next input, `undefined` when there will be none. */
   async take(): Promise<WaitingInput<In> | undefined> {
+    this.#isStarting = false;
+    this.#isStartInterrupted = false;
     for (;;) {
       const entry = this.#queue.shift();
+      this.#isStarting = entry !== undefined;
       if (entry !== undefined || this.#isClosed) return entry;
       await new Promise<void>((resolve) => this.#waitingTakers.push(resolve));
     }
   }
 
-  /** An input whose fate the store remembers from here on. */
-  forget(id: string): void {
-    this.#known.delete(id);
-  }
-
+  /** The turn of the input that was taken last has begun. */
   turnStarted(turn: RunningTurn<In>): void {
     this.#running = turn;
+    if (this.#isStartInterrupted) turn.interrupt();
+    this.#isStarting = false;
+    this.#isStartInterrupted = false;
   }
 
   turnEnded(): void {
@@ -105,16 +114,17 @@ export class Inbox<In> {
   }
 
   #place(entry: WaitingInput<In>, policy: SendPolicy): AgentFlowError | undefined {
-    const isBusy = this.#running !== undefined || this.#queue.length > 0;
+    const isBusy = this.#running !== undefined || this.#isStarting || this.#queue.length > 0;
     if (policy === 'reject' && isBusy) return new AgentFlowError('TURN_BUSY', 'The agent is still answering');
-    if (policy === 'steer') {
-      const receipt = this.#running?.steer(entry.input);
-      if (receipt !== undefined) return void entry.receipt.resolve(receipt);
+    if (policy === 'steer' && this.#running?.isListening()) {
+      this.#running.steer(entry, (missed) => this.#enqueue(missed));
+      return undefined;
     }
     if (this.#queue.length >= this.#maxQueued) {
       return new AgentFlowError('INPUT_QUEUE_FULL', `${this.#maxQueued} inputs already wait for the agent`);
     }
     if (policy === 'interrupt') {
+      this.#isStartInterrupted = this.#isStarting;
       this.#running?.interrupt();
       this.#queue.unshift(entry);
     } else {
@@ -124,8 +134,15 @@ export class Inbox<In> {
     return undefined;
   }
 
-  #remember(id: string, entry: WaitingInput<In>): void {
-    this.#known.set(id, entry);
+  /** Puts an input in line that was meant for a turn that has ended. */
+  #enqueue(entry: WaitingInput<In>): void {
+    if (this.#closedBy !== undefined) entry.receipt.reject(this.#closedBy);
+    else this.#queue.push(entry);
+    this.#wakeTakers();
+  }
+
+  #remember(id: string, receipt: Promise<SendReceipt>): void {
+    this.#known.set(id, receipt);
     const oldest = this.#known.size > rememberedIds ? this.#known.keys().next().value : undefined;
     if (oldest !== undefined) this.#known.delete(oldest);
   }

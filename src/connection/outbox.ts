@@ -1,8 +1,9 @@
 /** The agent's side of the talk: chunks and turn ends on their way to whoever reads. */
-import type { Cursor } from '../../schemas/index.js';
 import { AgentFlowError } from '../errors.js';
-import { advance, ChunkLog, type Place, TurnEnd, TurnStart } from './chunk-log.js';
+import { Deferred } from '../internal/deferred.js';
+import { ChunkLog, TurnEnd, TurnStart } from './chunk-log.js';
 import type { WatchEvent, WatchOptions } from './connection.js';
+import { type RunEnding, watchLog } from './watching.js';
 
 /** Bounds of an {@link Outbox}, in chunks. */
 export interface OutboxOptions {
@@ -20,6 +21,26 @@ const unawaitedFactor = 1_000;
 const noWait = Promise.resolve();
 const nothing = Symbol('nothing to read yet');
 const finished = { value: undefined, done: true } as const;
+const left = new TurnEnd(false);
+
+/** A turn as its readers share it: it ends for all of them when one comes to its end. */
+interface ReadTurn {
+  end: TurnEnd | undefined;
+}
+
+/** One iterator of `receive`. */
+interface Reader {
+  readonly acrossTurns: boolean;
+  /** Set by its first read. */
+  turn: ReadTurn | undefined;
+  isDone: boolean;
+}
+
+/** A read that waits for the next chunk. */
+interface WaitingRead<Stream> {
+  readonly reader: Reader;
+  readonly read: Deferred<IteratorResult<Stream, undefined>>;
+}
 
 /** Chunks on their way to one reader and any number of watchers. */
 export class Outbox<Stream> {
@@ -27,13 +48,15 @@ export class Outbox<Stream> {
   readonly #log: ChunkLog<Stream>;
   #read = 0;
   #unreadChunks = 0;
-  #waitingReaders: (() => void)[] = [];
+  /** The turn whose end is read next. */
+  #turn: ReadTurn = { end: undefined };
+  #reads: WaitingRead<Stream>[] = [];
   #waitingSenders: (() => void)[] = [];
   #liveReaders = 0;
   #wasRead = false;
   #isOutputAwaited = false;
   #isInputClosed = false;
-  #end: { readonly error: AgentFlowError | undefined } | undefined;
+  #end: RunEnding | undefined;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -46,7 +69,7 @@ export class Outbox<Stream> {
     if (this.#unreadChunks >= this.#options.maxBufferedChunks * unawaitedFactor) throw this.#overflow();
     this.#log.append(chunk);
     this.#unreadChunks += 1;
-    if (this.#waitingReaders.length > 0) this.#wakeReader();
+    this.#deliver();
     if (this.#hasRoom) return noWait;
     this.#discardIfUnread();
     if (this.#hasRoom) return noWait;
@@ -67,7 +90,7 @@ export class Outbox<Stream> {
     if (this.#end !== undefined) return;
     this.#end = { error };
     this.#log.wake();
-    this.#wakeReaders();
+    this.#deliver();
     this.#releaseSenders();
   }
 
@@ -79,6 +102,8 @@ export class Outbox<Stream> {
   /** The caller waits for the result, so what nobody reads must not hold up the run. */
   awaitOutput(): void {
     this.#isOutputAwaited = true;
+    // Whoever reads now goes on reading; what was read before says nothing about what comes.
+    if (this.#liveReaders === 0) this.#wasRead = false;
     this.#discardIfUnread();
   }
 
@@ -90,70 +115,19 @@ export class Outbox<Stream> {
 
   /** @param acrossTurns do not end at a turn's end, but at the run's */
   receive(acrossTurns = false): AsyncIterableIterator<Stream> {
-    let isDone = false;
-    let isLive = false;
-    const leave = () => {
-      isDone = true;
-      if (isLive) this.#liveReaders -= 1;
-      isLive = false;
-      this.#discardIfUnread();
-    };
-    const settle = (entry: Stream | TurnEnd): Promise<IteratorResult<Stream, undefined>> => {
-      if (!(entry instanceof TurnEnd)) return Promise.resolve({ value: entry, done: false });
-      if (acrossTurns && !entry.isRunEnd) return next();
-      leave();
-      return entry.error === undefined ? Promise.resolve(finished) : Promise.reject(entry.error);
-    };
-    const next = (): Promise<IteratorResult<Stream, undefined>> => {
-      if (isDone) return Promise.resolve(finished);
-      if (!isLive) {
-        isLive = true;
-        this.#liveReaders += 1;
-        this.#wasRead = true;
-      }
-      const entry = this.#takeNow();
-      return entry === nothing ? this.#take().then(settle) : settle(entry);
-    };
+    const reader: Reader = { acrossTurns, turn: undefined, isDone: false };
+    const next = () => this.#next(reader);
     const close = (): Promise<IteratorResult<Stream, undefined>> => {
-      if (!isDone) leave();
+      this.#leave(reader);
+      this.#deliver();
       return Promise.resolve(finished);
     };
     const iterator: AsyncIterableIterator<Stream> = { next, return: close, [Symbol.asyncIterator]: () => iterator };
     return iterator;
   }
 
-  async *watch({ after, signal }: WatchOptions = {}): AsyncIterableIterator<WatchEvent<Stream>> {
-    const wake = () => this.#log.wake();
-    signal?.addEventListener('abort', wake, { once: true });
-    try {
-      let place = this.#log.start;
-      if (isGapAfter(after, place, this.#options.run)) throw expired(place);
-      for (;;) {
-        if (signal?.aborted) return;
-        if (place.index < this.#log.start.index) throw expired(place);
-        if (place.index === this.#log.end) {
-          if (this.#end !== undefined) break;
-          await this.#log.grown();
-          continue;
-        }
-        const entry = this.#log.at(place.index);
-        const event = this.#event(place, entry as Stream | TurnStart | TurnEnd);
-        if (event !== undefined && isAfter(event.cursor, after)) yield event;
-        place = advance(place, entry);
-      }
-      if (this.#end.error !== undefined) throw this.#end.error;
-    } finally {
-      signal?.removeEventListener('abort', wake);
-    }
-  }
-
-  #event(place: Place, entry: Stream | TurnStart | TurnEnd): WatchEvent<Stream> | undefined {
-    if (entry instanceof TurnStart) return undefined;
-    const { turn, seq, attempt } = place;
-    const cursor = { run: this.#options.run, turn, seq, attempt };
-    if (!(entry instanceof TurnEnd)) return { type: 'chunk', cursor, chunk: entry };
-    const error = entry.error as AgentFlowError | undefined;
-    return { type: 'turnEnd', cursor, interrupted: entry.interrupted, ...(error === undefined ? {} : { error }) };
+  watch(options: WatchOptions = {}): AsyncIterableIterator<WatchEvent<Stream>> {
+    return watchLog({ run: this.#options.run, log: this.#log, end: () => this.#end }, options);
   }
 
   get #hasRoom(): boolean {
@@ -163,38 +137,68 @@ export class Outbox<Stream> {
   #mark(mark: TurnStart | TurnEnd): void {
     if (this.#end !== undefined) return;
     this.#log.append(mark);
-    this.#wakeReader();
+    this.#deliver();
+  }
+
+  #next(reader: Reader): Promise<IteratorResult<Stream, undefined>> {
+    if (reader.isDone) return Promise.resolve(finished);
+    if (reader.turn === undefined) {
+      reader.turn = this.#turn;
+      this.#liveReaders += 1;
+      this.#wasRead = true;
+    }
+    const entry = this.#reads.length > 0 ? nothing : this.#takeNow(reader);
+    if (entry !== nothing && !(entry instanceof TurnEnd)) return Promise.resolve({ value: entry, done: false });
+    const read = new Deferred<IteratorResult<Stream, undefined>>();
+    if (entry === nothing) this.#reads.push({ reader, read });
+    else this.#answer({ reader, read }, entry);
+    return read.promise;
+  }
+
+  /** Gives what there is to those who wait for it, in the order they came. */
+  #deliver(): void {
+    if (this.#reads.length === 0) return;
+    const reads = this.#reads;
+    this.#reads = [];
+    for (const waiting of reads) {
+      const entry = waiting.reader.isDone ? left : this.#takeNow(waiting.reader);
+      if (entry === nothing) this.#reads.push(waiting);
+      else this.#answer(waiting, entry);
+    }
+  }
+
+  #answer({ reader, read }: WaitingRead<Stream>, entry: Stream | TurnEnd): void {
+    if (!(entry instanceof TurnEnd)) {
+      read.resolve({ value: entry, done: false });
+      return;
+    }
+    this.#leave(reader);
+    if (entry.error === undefined) read.resolve(finished);
+    else read.reject(entry.error);
+  }
+
+  #leave(reader: Reader): void {
+    if (reader.isDone) return;
+    reader.isDone = true;
+    if (reader.turn !== undefined) this.#liveReaders -= 1;
+    this.#discardIfUnread();
   }
 
   /** What the reader gets next, if it is there already. */
-  #takeNow(): Stream | TurnEnd | typeof nothing {
+  #takeNow(reader: Reader): Stream | TurnEnd | typeof nothing {
+    // Another reader of the same turn has come to its end.
+    if (reader.turn?.end !== undefined && !reader.acrossTurns) return reader.turn.end;
     while (this.#read < this.#log.end) {
       const entry = this.#log.at(this.#read) as Stream | TurnStart | TurnEnd;
       this.#read += 1;
-      if (!(entry instanceof TurnStart || entry instanceof TurnEnd)) this.#unreadChunks -= 1;
+      if (entry instanceof TurnEnd) this.#turn = followingTurn(this.#turn, entry);
+      else if (!(entry instanceof TurnStart)) this.#unreadChunks -= 1;
       this.#log.forget(this.#read);
       if (this.#waitingSenders.length > 0 && this.#hasRoom) this.#releaseSenders();
-      if (!(entry instanceof TurnStart)) return entry;
+      const isForReader = entry instanceof TurnEnd ? !reader.acrossTurns : !(entry instanceof TurnStart);
+      if (isForReader) return entry as Stream | TurnEnd;
     }
-    return this.#end === undefined ? nothing : new TurnEnd(false, this.#end.error, true);
-  }
-
-  async #take(): Promise<Stream | TurnEnd> {
-    for (;;) {
-      await new Promise<void>((resolve) => this.#waitingReaders.push(resolve));
-      const entry = this.#takeNow();
-      if (entry !== nothing) return entry;
-    }
-  }
-
-  #wakeReader(): void {
-    this.#waitingReaders.shift()?.();
-  }
-
-  #wakeReaders(): void {
-    const readers = this.#waitingReaders;
-    this.#waitingReaders = [];
-    for (const wake of readers) wake();
+    return this.#end === undefined ? nothing : new TurnEnd(false, this.#end.error);
   }
 
   #releaseSenders(): void {
@@ -214,24 +218,14 @@ export class Outbox<Stream> {
 
   #overflow(): AgentFlowError {
     const limit = this.#options.maxBufferedChunks * unawaitedFactor;
-    return new AgentFlowError('CHUNK_BUFFER_FULL', `More than ${limit} chunks wait for a reader; await responder.send to be held back`);
+    return new AgentFlowError(
+      'CHUNK_BUFFER_FULL',
+      `More than ${limit} chunks wait for a reader; await responder.send to be held back`,
+    );
   }
 }
 
-function isAfter(cursor: Cursor, after: Cursor | undefined): boolean {
-  if (after === undefined || after.run !== cursor.run) return true;
-  if (cursor.turn !== after.turn) return cursor.turn > after.turn;
-  if (cursor.attempt !== after.attempt) return cursor.attempt > after.attempt;
-  return cursor.seq > after.seq;
-}
-
-/** Would a watcher that has seen `after` miss something, when `oldest` is the oldest entry that is kept? */
-function isGapAfter(after: Cursor | undefined, oldest: Place, run: string): boolean {
-  if (after === undefined || after.run !== run || oldest.index === 0) return false;
-  if (after.turn !== oldest.turn) return after.turn < oldest.turn;
-  return after.seq + 1 < oldest.seq;
-}
-
-function expired(place: Place): AgentFlowError {
-  return new AgentFlowError('CURSOR_EXPIRED', 'The next chunk for this watcher is no longer kept', { details: { turn: place.turn, seq: place.seq } });
+function followingTurn(turn: ReadTurn, end: TurnEnd): ReadTurn {
+  turn.end = end;
+  return { end: undefined };
 }

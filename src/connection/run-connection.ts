@@ -35,7 +35,7 @@ export class RunConnection<In, Stream, Output> implements Connection<In, Stream,
   send(input: In, options: SendOptions = {}): Promise<SendReceipt> {
     const { inbox, checkInput, policy } = this.#parts;
     if (inbox.isClosed) {
-      const why = this.#hasEnded ? 'the run has ended' : 'the connection was closed';
+      const why = inbox.closedBy === undefined ? 'the connection was closed' : 'the run has ended';
       throw new AgentFlowError('CONNECTION_CLOSED', `Cannot send: ${why}`, { cause: inbox.closedBy });
     }
     return inbox.send(checkInput(input), options.id, options.policy ?? policy);

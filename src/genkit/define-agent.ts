@@ -9,7 +9,8 @@ import { type AgentFlow, defineAgentFlow, launchIn } from './flow.js';
 type AnyState = z.ZodDefault<z.ZodRecord<z.ZodString, z.ZodUnknown>>;
 
 /** An agent that is registered with Genkit. */
-export interface GenkitAgent<State, In, Out, Stream, Init = State, Sent = In> extends Agent<State, In, Out, Stream, Init, Sent> {
+export interface GenkitAgent<State, In, Out, Stream, Init = State, Sent = In>
+  extends Agent<State, In, Out, Stream, Init, Sent> {
   /** The Genkit action behind the agent: hand it to `expressHandler`, or run one input with `flow(input, { init })`. */
   readonly flow: AgentFlow;
 }
@@ -57,9 +58,17 @@ export function defineAgent<
   type Sent = z.input<InputSchema>;
   const definition = agentDefinition(config);
   claimName(ai, definition.name);
-  const core = new AgentCore<State, z.output<InputSchema>, z.output<OutputSchema>, z.input<StreamSchema>, z.output<StreamSchema>, Sent>(definition, handler);
+  const core = new AgentCore<
+    State,
+    z.output<InputSchema>,
+    z.output<OutputSchema>,
+    z.input<StreamSchema>,
+    z.output<StreamSchema>,
+    Sent
+  >(definition, handler);
   const flow = defineAgentFlow(ai, definition, config.description, core);
-  const streamBidi = (options: StreamBidiOptions<z.input<StateSchema>> = {}) => core.open(options, launchIn(flow, options));
+  const streamBidi = (options: StreamBidiOptions<z.input<StateSchema>> = {}) =>
+    core.open(options, launchIn(flow, options));
   return {
     name: definition.name,
     flow,
@@ -82,6 +91,9 @@ export function defineAgent<
 /** Genkit itself lets the last definition of a name win, with no more than a line in the log. */
 function claimName(ai: Genkit, name: string): void {
   const taken = names.get(ai) ?? new Set();
-  if (taken.has(name)) throw new InvalidValueError('option', [{ path: 'name', expected: 'a name no other agent has', received: JSON.stringify(name) }]);
+  if (taken.has(name))
+    throw new InvalidValueError('option', [
+      { path: 'name', expected: 'a name no other agent has', received: JSON.stringify(name) },
+    ]);
   names.set(ai, taken.add(name));
 }

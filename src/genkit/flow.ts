@@ -54,14 +54,22 @@ export function defineAgentFlow<State, In, Out, Chunk, Stream, Sent>(
     const side = { inputStream, init, context: actionContext, abortSignal, sendChunk };
     return withTurnSpans(name, actionContext, (scope) => serve(core, side, scope));
   });
-  Object.assign(flow.__action, { inputSchema, outputSchema, streamSchema, initSchema, ...(description === undefined ? {} : { description }) });
+  Object.assign(flow.__action, {
+    inputSchema,
+    outputSchema,
+    streamSchema,
+    initSchema,
+    ...(description === undefined ? {} : { description }),
+  });
   return flow;
 }
 
 /** Launches runs inside the flow, so that they are traced like every other run of it. */
 export function launchIn(flow: AgentFlow, options: StreamBidiOptions<unknown>): Launch {
   return (body) => {
-    const inputStream: AsyncIterable<unknown> = { [Symbol.asyncIterator]: () => ({ next: async () => ({ value: undefined, done: true }) }) };
+    const inputStream: AsyncIterable<unknown> = {
+      [Symbol.asyncIterator]: () => ({ next: async () => ({ value: undefined, done: true }) }),
+    };
     let failure: { readonly error: unknown } | undefined;
     bodies.set(inputStream, async (scope) => {
       try {
@@ -82,8 +90,12 @@ export function launchIn(flow: AgentFlow, options: StreamBidiOptions<unknown>): 
 }
 
 /** The options that were given: Genkit treats `undefined` as a value. */
-function given<Options extends object>(options: Options): { [Key in keyof Options]?: Exclude<Options[Key], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as { [Key in keyof Options]?: Exclude<Options[Key], undefined> };
+function given<Options extends object>(
+  options: Options,
+): { [Key in keyof Options]?: Exclude<Options[Key], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
+    [Key in keyof Options]?: Exclude<Options[Key], undefined>;
+  };
 }
 
 /** Genkit writes a run's result on its span. The whole state there would make every run cost what its history does. */
@@ -94,7 +106,9 @@ function forTrace(output: unknown): unknown {
 
 /** A run that Genkit carries: the Dev UI, `flow:run`, Express. Inputs come as a stream, chunks leave by callback. */
 async function serve<State, Out, Stream, Sent>(
-  core: { open(options: StreamBidiOptions<unknown>, launch: Launch): RunConnection<Sent, Stream, AgentOutput<State, Out>> },
+  core: {
+    open(options: StreamBidiOptions<unknown>, launch: Launch): RunConnection<Sent, Stream, AgentOutput<State, Out>>;
+  },
   { inputStream, init, context, abortSignal, sendChunk }: SideChannel,
   scope: RunScope,
 ): Promise<AgentOutput<State, Out>> {
@@ -116,7 +130,10 @@ async function serve<State, Out, Stream, Sent>(
  * Sends what the stream brings until it or the run ends. An input that is refused is logged and the ones behind it are
  * still served; if there was nothing but refused inputs, the run fails with the first refusal.
  */
-async function feed<Sent, Stream, Output>(connection: RunConnection<Sent, Stream, Output>, inputs: AsyncIterable<Sent>): Promise<void> {
+async function feed<Sent, Stream, Output>(
+  connection: RunConnection<Sent, Stream, Output>,
+  inputs: AsyncIterable<Sent>,
+): Promise<void> {
   const source = inputs[Symbol.asyncIterator]();
   const ended = connection.done.then((): IteratorResult<Sent, undefined> => ({ value: undefined, done: true }));
   let served = 0;

@@ -7,9 +7,14 @@ import type { RunScope } from '../agent/runtime.js';
  * Runs the body so that all it does belongs to the turn that is open: its spans hang below the turn's span, also where
  * the handler loops over its inputs itself and no function stands for the turn.
  */
-export function withTurnSpans<Output>(agent: string, actionContext: Record<string, unknown>, body: (scope: RunScope) => Promise<Output>): Promise<Output> {
+export function withTurnSpans<Output>(
+  agent: string,
+  actionContext: Record<string, unknown>,
+  body: (scope: RunScope) => Promise<Output>,
+): Promise<Output> {
   const runSpan = trace.getActiveSpan();
-  if (runSpan === undefined) return body({ context: actionContext, sessionOpened: () => {}, startTurn: () => () => {} });
+  if (runSpan === undefined)
+    return body({ context: actionContext, sessionOpened: () => {}, startTurn: () => () => {} });
   const runContext = context.active();
   const tracer = trace.getTracer('genkitx-agent');
   let sessionId = '';
@@ -35,13 +40,23 @@ export function withTurnSpans<Output>(agent: string, actionContext: Record<strin
       current = span;
       return (error) => {
         span.setAttribute('genkit:state', error === undefined ? 'success' : 'error');
-        if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.message : String(error) });
+        if (error !== undefined)
+          span.setStatus({
+            code: SpanStatusCode.ERROR,
+            message: error instanceof Error ? error.message : String(error),
+          });
         span.end();
         if (current === span) current = runSpan;
       };
     },
   };
-  return context.with(trace.setSpan(runContext, following(() => current)), () => body(scope));
+  return context.with(
+    trace.setSpan(
+      runContext,
+      following(() => current),
+    ),
+    () => body(scope),
+  );
 }
 
 /** A span that always is the one that `current` answers. */

@@ -6,7 +6,10 @@ import type { PatchOperation } from './patch.js';
  */
 export interface ChangeGuard {
   /** The guard of a child, where children can be checked one by one; else this place is checked as a whole. */
-  readonly children?: { of(key: string | number): ChangeGuard | 'refused' | undefined; checkLength?(length: number, path: string): void };
+  readonly children?: {
+    of(key: string | number): ChangeGuard | 'refused' | undefined;
+    checkLength?(length: number, path: string): void;
+  };
   /** The value to keep at this place: `value` itself or what it is turned into. Reports what is wrong by its own means. */
   accept(value: unknown, path: string): unknown;
 }
@@ -34,40 +37,54 @@ function compare(before: unknown, after: unknown, path: string, patch: PatchOper
   else if (before !== accepted) patch.push({ op: 'replace', path, value: accepted });
 }
 
-function compareArrays(before: readonly unknown[], after: readonly unknown[], path: string, patch: PatchOperation[], guard?: ChangeGuard): void {
-  const childGuard = (index: number) => asGuard(guard?.children?.of(index));
+function compareArrays(
+  before: readonly unknown[],
+  after: readonly unknown[],
+  path: string,
+  patch: PatchOperation[],
+  guard?: ChangeGuard,
+): void {
+  const kept = (index: number) => {
+    const child = asGuard(guard?.children?.of(index));
+    return child === undefined ? after[index] : child.accept(after[index], `${path}/${index}`);
+  };
   guard?.children?.checkLength?.(after.length, path);
-  const removed = before.length - after.length;
-  const start = removed > 0 ? sharedStart(before, after) : 0;
-  if (removed > 0 && isTailShared(before, after, start)) {
-    for (let count = 0; count < removed; count++) patch.push({ op: 'remove', path: `${path}/${start}` });
-    return;
+  const start = sharedStart(before, after);
+  const cut = missingRun(before, after, start);
+  const added = cut > 0 ? 0 : missingRun(after, before, start);
+  for (let count = 0; count < cut; count++) patch.push({ op: 'remove', path: `${path}/${start}` });
+  for (let index = start; index < start + added; index++)
+    patch.push({ op: 'add', path: `${path}/${index}`, value: kept(index) });
+  const length = before.length - cut + added;
+  if (cut + added === 0) {
+    for (let index = start; index < Math.min(length, after.length); index++) {
+      const [old, now] = [before[index], after[index]];
+      if (old !== now) compare(old, now, `${path}/${index}`, patch, asGuard(guard?.children?.of(index)));
+    }
   }
-  const common = Math.min(before.length, after.length);
-  for (let index = 0; index < common; index++) {
-    const old = before[index];
-    const now = after[index];
-    if (old !== now) compare(old, now, `${path}/${index}`, patch, childGuard(index));
-  }
-  for (let index = before.length - 1; index >= common; index--) patch.push({ op: 'remove', path: `${path}/${index}` });
-  for (let index = common; index < after.length; index++) {
-    const child = childGuard(index);
-    const value = after[index];
-    patch.push({ op: 'add', path: `${path}/-`, value: child === undefined ? value : child.accept(value, `${path}/${index}`) });
-  }
+  for (let index = length - 1; index >= after.length; index--) patch.push({ op: 'remove', path: `${path}/${index}` });
+  for (let index = length; index < after.length; index++)
+    patch.push({ op: 'add', path: `${path}/-`, value: kept(index) });
 }
 
 function sharedStart(before: readonly unknown[], after: readonly unknown[]): number {
   let index = 0;
-  while (index < after.length && before[index] === after[index]) index++;
+  while (index < before.length && index < after.length && before[index] === after[index]) index++;
   return index;
 }
 
-/** A cut at the front or in the middle leaves the tail shared: removing is then shorter than rewriting the tail. */
-function isTailShared(before: readonly unknown[], after: readonly unknown[], start: number): boolean {
-  const removed = before.length - after.length;
-  for (let index = start; index < after.length; index++) if (after[index] !== before[index + removed]) return false;
-  return true;
+/**
+ * How many items of `long`, from `start` on, `short` lacks, so that all that follows them in `long` is shared; 0 when
+ * that is not so. A list that was cut at the front, or that slides, has most of its items in another place: moving them
+ * there is shorter than writing every place anew.
+ */
+function missingRun(long: readonly unknown[], short: readonly unknown[], start: number): number {
+  if (start >= short.length) return 0;
+  const found = long.indexOf(short[start], start + 1);
+  const missing = found - start;
+  if (found < 0 || short.length < long.length - missing) return 0;
+  for (let index = found; index < long.length; index++) if (long[index] !== short[index - missing]) return 0;
+  return missing;
 }
 
 function compareRecords(
@@ -90,7 +107,12 @@ function compareRecords(
     const child = steps?.of(key);
     const childPath = `${path}/${escapeSegment(key)}`;
     if (has(before, key)) compare(before[key], after[key], childPath, patch, asGuard(child));
-    else if (child !== 'refused') patch.push({ op: 'add', path: childPath, value: child === undefined ? after[key] : child.accept(after[key], childPath) });
+    else if (child !== 'refused')
+      patch.push({
+        op: 'add',
+        path: childPath,
+        value: child === undefined ? after[key] : child.accept(after[key], childPath),
+      });
   }
 }
 
@@ -102,8 +124,11 @@ function has(record: Record<string, unknown>, key: string): boolean {
   return Object.hasOwn(record, key) && record[key] !== undefined;
 }
 
+/** A plain object. A Date or a Map has no members to compare: it replaces what was there, and is refused for what it is. */
 function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null;
 }
 
 function escapeSegment(key: string): string {

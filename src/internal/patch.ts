@@ -10,9 +10,13 @@ type Container = Record<string, unknown> | unknown[];
  * are copied once, everything else is shared with the old document. Throws a `TypeError` for a path that is not there.
  *
  * @param own containers that may be written to because this caller made them; pass the same set to apply many patches
- *   to a document of one's own with no copy at all
+ *   to a document of one's own with no copy at all. `'all'`: the document and the values of the patch are the caller's
  */
-export function applyPatch(document: unknown, patch: readonly PatchOperation[], own: OwnedContainers = new Set()): unknown {
+export function applyPatch(
+  document: unknown,
+  patch: readonly PatchOperation[],
+  own: OwnedContainers = new Set(),
+): unknown {
   let root = document;
   for (const operation of patch) {
     const segments = parsePointer(operation.path);
@@ -37,7 +41,7 @@ export function applyPatch(document: unknown, patch: readonly PatchOperation[], 
 type OwnedContainers = { has(container: object): boolean; add(container: object): unknown } | 'all';
 
 function owned(value: unknown, own: OwnedContainers, path: string): Container {
-  if (typeof value !== 'object' || value === null) throw new TypeError(`Patch path ${JSON.stringify(path)} leads nowhere`);
+  if (typeof value !== 'object' || value === null) throw leadsNowhere(path);
   if (own === 'all' || own.has(value)) return value as Container;
   const copy: Container = Array.isArray(value) ? [...value] : { ...value };
   own.add(copy);
@@ -45,41 +49,51 @@ function owned(value: unknown, own: OwnedContainers, path: string): Container {
 }
 
 function change(parent: Container, key: string, operation: PatchOperation): void {
+  const { op, path } = operation;
   if (!Array.isArray(parent)) {
-    if (operation.op === 'remove') delete parent[key];
+    if (op !== 'add' && !Object.hasOwn(parent, key)) throw leadsNowhere(path);
+    if (op === 'remove') delete parent[key];
     else writeChild(parent, key, operation.value);
     return;
   }
-  const index = key === '-' ? parent.length : arrayIndex(parent, key);
-  if (operation.op === 'remove') parent.splice(index, 1);
-  else if (operation.op === 'replace') parent[index] = operation.value;
-  else if (index === parent.length) parent.push(operation.value);
+  if (op === 'add' && key === '-') {
+    parent.push(operation.value);
+    return;
+  }
+  const index = arrayIndex(key);
+  if (index === undefined || index >= parent.length + (op === 'add' ? 1 : 0)) throw leadsNowhere(path);
+  if (op === 'remove') parent.splice(index, 1);
+  else if (op === 'replace') parent[index] = operation.value;
   else parent.splice(index, 0, operation.value);
 }
 
-function arrayIndex(array: unknown[], key: string): number {
-  const index = Number(key);
-  if (!Number.isInteger(index) || index < 0 || index > array.length) throw new TypeError(`Patch index ${JSON.stringify(key)} is outside the array`);
-  return index;
+/** Digits without a leading zero, as RFC 6901 has it: `Number` alone would take '', '01' and '1e3' too. */
+function arrayIndex(key: string): number | undefined {
+  return /^(0|[1-9][0-9]*)$/.test(key) ? Number(key) : undefined;
 }
 
 function readChild(parent: Container, key: string): unknown {
-  if (Array.isArray(parent)) return parent[Number(key)];
-  return Object.hasOwn(parent, key) ? parent[key] : undefined;
+  if (!Array.isArray(parent)) return Object.hasOwn(parent, key) ? parent[key] : undefined;
+  const index = arrayIndex(key);
+  return index === undefined ? undefined : parent[index];
 }
 
 function writeChild(parent: Container, key: string, value: unknown): void {
   if (Array.isArray(parent)) parent[Number(key)] = value;
   // Assigning to `__proto__` would change the prototype instead of adding the key.
-  else if (key === '__proto__') Object.defineProperty(parent, key, { value, enumerable: true, configurable: true, writable: true });
+  else if (key === '__proto__')
+    Object.defineProperty(parent, key, { value, enumerable: true, configurable: true, writable: true });
   else parent[key] = value;
 }
 
 function parsePointer(pointer: string): string[] {
   if (pointer === '') return [];
-  if (!pointer.includes('~')) return pointer.slice(1).split('/');
-  return pointer
-    .slice(1)
-    .split('/')
-    .map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~'));
+  if (!pointer.startsWith('/')) throw leadsNowhere(pointer);
+  const segments = pointer.slice(1).split('/');
+  if (!pointer.includes('~')) return segments;
+  return segments.map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~'));
+}
+
+function leadsNowhere(path: string): TypeError {
+  return new TypeError(`Patch path ${JSON.stringify(path)} leads nowhere`);
 }

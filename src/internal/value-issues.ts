@@ -18,12 +18,15 @@ export function valueIssues(issues: readonly SchemaIssue[], value: unknown, pref
 }
 
 function expectation({ code, message }: SchemaIssue): string {
-  return code === 'custom' && message === 'Invalid input' ? 'a value the schema accepts' : `a value for which this is not so: ${message}`;
+  return code === 'custom' && message === 'Invalid input'
+    ? 'a value the schema accepts'
+    : `a value for which this is not so: ${message}`;
 }
 
 function valueAt(value: unknown, path: readonly (string | number)[]): unknown {
   let at = value;
-  for (const key of path) at = typeof at === 'object' && at !== null ? (at as Record<string | number, unknown>)[key] : undefined;
+  for (const key of path)
+    at = typeof at === 'object' && at !== null ? (at as Record<string | number, unknown>)[key] : undefined;
   return at;
 }
 

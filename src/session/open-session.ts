@@ -3,7 +3,7 @@ import { AgentFlowError, type LeaseLostError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import { diff } from '../internal/diff.js';
 import { frozenJson } from '../internal/json.js';
-import { type BusySessionPolicy, holdSession, type Hold } from './lease.js';
+import { type BusySessionPolicy, type Hold, holdSession } from './lease.js';
 import { rebuildRecord, type SessionRecord } from './record.js';
 import { OpenSession, type StateChecker } from './session.js';
 import type { AcceptedInput, SessionStore, StoredSession } from './store.js';
@@ -72,7 +72,14 @@ async function openSaved<State>(store: SessionStore, hold: Hold, options: OpenSe
   if (stored === undefined) {
     const record = newRecord(rules.create(options.init));
     await store.save(hold.lease, { expectedVersion: 0, change: { kind: 'checkpoint', record } });
-    const saved = { store, hold, head: 1, loadCost: JSON.stringify(record).length, needsCheckpoint: false, keepVersions };
+    const saved = {
+      store,
+      hold,
+      head: 1,
+      loadCost: JSON.stringify(record).length,
+      needsCheckpoint: false,
+      keepVersions,
+    };
     return { session: new OpenSession({ id, record, checker: rules, saved }), pending: [] };
   }
   const loadCost = JSON.stringify(stored.checkpoint).length + JSON.stringify(stored.patches).length;
@@ -82,16 +89,25 @@ async function openSaved<State>(store: SessionStore, hold: Hold, options: OpenSe
   const record = frozenJson(isUnchanged ? found : { ...found, state }, () => {}) as SessionRecord;
   const needsCheckpoint = !isUnchanged || stored.version !== stored.head;
   const saved = { store, hold, head: stored.head, loadCost, needsCheckpoint, keepVersions };
-  return { session: new OpenSession({ id, record, checker: rules, parent: stored.parent, saved }), pending: stored.pending };
+  return {
+    session: new OpenSession({ id, record, checker: rules, parent: stored.parent, saved }),
+    pending: stored.pending,
+  };
 }
 
 /** The version asked for; `undefined` only for a session that does not exist and was asked for without a version. */
-export async function loadVersion(store: SessionStore, sessionId: string, version: number | undefined): Promise<StoredSession | undefined> {
+export async function loadVersion(
+  store: SessionStore,
+  sessionId: string,
+  version: number | undefined,
+): Promise<StoredSession | undefined> {
   if (version === undefined) return store.load(sessionId);
   const stored = await store.load(sessionId, { version });
   if (stored !== undefined) return stored;
   if ((await store.load(sessionId)) === undefined) throw noSuchSession();
-  throw new AgentFlowError('VERSION_NOT_FOUND', `The session has no version ${version}, or retention has dropped it`, { details: { version } });
+  throw new AgentFlowError('VERSION_NOT_FOUND', `The session has no version ${version}, or retention has dropped it`, {
+    details: { version },
+  });
 }
 
 /** The error for an id this store does not know. */

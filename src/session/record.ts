@@ -1,7 +1,8 @@
 /** What a session remembers, as one JSON document, and how it is rebuilt from what a store keeps. */
+
+import type { Artifact } from '../../schemas/index.js';
 import { AgentFlowError } from '../errors.js';
 import { applyPatch, type PatchOperation } from '../internal/patch.js';
-import type { Artifact } from '../../schemas/index.js';
 import type { SessionChange, StoredSession } from './store.js';
 
 /** One artifact and all it has been: the last version is the current one. */
@@ -24,13 +25,23 @@ export function rebuildRecord(stored: StoredSession): SessionRecord {
     for (const patch of stored.patches) record = applyPatch(record, patch, 'all');
     if (isSessionRecord(record)) return record;
   } catch (cause) {
-    throw new AgentFlowError('STORE_CORRUPT', 'A stored version of the session does not follow from the one before it', { cause });
+    throw new AgentFlowError(
+      'STORE_CORRUPT',
+      'A stored version of the session does not follow from the one before it',
+      { cause },
+    );
   }
   throw new AgentFlowError('STORE_CORRUPT', 'The stored session is not a record of state and artifacts');
 }
 
 function isSessionRecord(value: unknown): value is SessionRecord {
-  return typeof value === 'object' && value !== null && 'state' in value && 'artifacts' in value && Array.isArray(value.artifacts);
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'state' in value &&
+    'artifacts' in value &&
+    Array.isArray(value.artifacts)
+  );
 }
 
 /** Below this many characters of changes a checkpoint is never worth its row. */

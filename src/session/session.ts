@@ -1,7 +1,7 @@
 /** What a handler remembers with: one session, open for one run. */
 import { create } from 'mutative';
 import { type Artifact, ArtifactSchema } from '../../schemas/index.js';
-import { AgentFlowError, InvalidValueError, isAgentFlowError, type ValueIssue } from '../errors.js';
+import { type AgentFlowError, InvalidValueError, isAgentFlowError, type ValueIssue } from '../errors.js';
 import { frozenJson } from '../internal/json.js';
 import { applyPatch, type PatchOperation } from '../internal/patch.js';
 import { valueIssues } from '../internal/value-issues.js';
@@ -104,7 +104,8 @@ export class OpenSession<State> implements Session<State> {
 
   get artifacts(): readonly Artifact[] {
     const of = this.#document.view.artifacts;
-    if (this.#artifacts?.of !== of) this.#artifacts = { of, list: Object.freeze(of.flatMap(({ name }) => this.artifactVersions(name).slice(-1))) };
+    if (this.#artifacts?.of !== of)
+      this.#artifacts = { of, list: Object.freeze(of.flatMap(({ name }) => this.artifactVersions(name).slice(-1))) };
     return this.#artifacts.list;
   }
 
@@ -201,7 +202,9 @@ function draft<State>(before: State, recipe: StateRecipe<State>): unknown {
   const after: unknown = create(before, recipe as (draft: object) => void);
   if (!(after instanceof Promise)) return after;
   after.catch(() => {});
-  throw new InvalidValueError('state', [{ path: '', expected: 'a recipe that returns at once', received: 'a promise' }]);
+  throw new InvalidValueError('state', [
+    { path: '', expected: 'a recipe that returns at once', received: 'a promise' },
+  ]);
 }
 
 function checkedArtifact(artifact: unknown): Artifact {

@@ -53,7 +53,9 @@ export class Sessions<State> {
     const { id, version, parent, createdAt, updatedAt } = stored;
     const record = rebuildRecord(stored);
     const state = frozenJson(await this.#parts.rules.read(record.state, sessionId), () => {}) as State;
-    const artifacts = record.artifacts.flatMap(({ name, versions }) => versions.slice(-1).map((last) => ({ name, ...last })));
+    const artifacts = record.artifacts.flatMap(({ name, versions }) =>
+      versions.slice(-1).map((last) => ({ name, ...last })),
+    );
     return { id, version, state, artifacts, parent, createdAt, updatedAt };
   }
 
@@ -81,7 +83,8 @@ export class Sessions<State> {
       onLost: () => {},
     });
     try {
-      if ((await store.load(id)) !== undefined) throw new AgentFlowError('SESSION_EXISTS', 'The id for the new session is already taken');
+      if ((await store.load(id)) !== undefined)
+        throw new AgentFlowError('SESSION_EXISTS', 'The id for the new session is already taken');
       const parent = { sessionId, version: stored.version };
       await store.save(hold.lease, { expectedVersion: 0, change: { kind: 'checkpoint', record }, parent });
     } finally {

@@ -77,7 +77,10 @@ export interface SessionStore {
    * Takes the session's lease for `ttlMs`, whether the session exists yet or not. Answers `undefined` while another
    * owner holds an unexpired one, unless `takeover` is set. Time is the store's own clock.
    */
-  acquire(sessionId: string, options: { owner: string; ttlMs: number; takeover?: boolean }): Promise<SessionLease | undefined>;
+  acquire(
+    sessionId: string,
+    options: { owner: string; ttlMs: number; takeover?: boolean },
+  ): Promise<SessionLease | undefined>;
   /** Extends a lease. False means it is lost; nothing brings it back. */
   renew(lease: SessionLease, ttlMs: number): Promise<boolean>;
   /** Gives the lease up. Releasing a lost lease does nothing. */

@@ -20,16 +20,23 @@ beforeAll(async () => {
 
 beforeEach(() => exporter.reset());
 
-const config = { inputSchema: z.string(), streamSchema: z.string(), stateSchema: z.object({ said: z.array(z.string()).default([]) }) };
+const config = {
+  inputSchema: z.string(),
+  streamSchema: z.string(),
+  stateSchema: z.object({ said: z.array(z.string()).default([]) }),
+};
 
 const withTurns = defineAgent(ai, { name: 'withTurns', ...config }, async ({ turns, responder, session }) => {
-  await turns(async (input) => {
-    if (input === 'fail') throw new Error('as asked');
-    await responder.send((await ai.generate({ model: 'parrot', prompt: 'hello' })).text);
-    await session.updateState((draft) => {
-      draft.said.push(secret);
-    });
-  }, { onError: () => {} });
+  await turns(
+    async (input) => {
+      if (input === 'fail') throw new Error('as asked');
+      await responder.send((await ai.generate({ model: 'parrot', prompt: 'hello' })).text);
+      await session.updateState((draft) => {
+        draft.said.push(secret);
+      });
+    },
+    { onError: () => {} },
+  );
   return { output: null };
 });
 
@@ -57,7 +64,8 @@ function ancestors(span: ReadableSpan): string[] {
   return parent === undefined ? [] : [parent.name, ...ancestors(parent)];
 }
 
-const modelSpans = () => exporter.getFinishedSpans().filter((span) => span.attributes['genkit:metadata:subtype'] === 'model');
+const modelSpans = () =>
+  exporter.getFinishedSpans().filter((span) => span.attributes['genkit:metadata:subtype'] === 'model');
 
 describe('spans', () => {
   test('one for the run, one for each turn, the session id on all', async () => {
@@ -90,7 +98,11 @@ describe('spans', () => {
     ['in a loop of the handler’s own', () => withLoop.run(['one', 'two']), ['turn-1', 'turn-1', 'turn-2', 'turn-2']],
   ])('model calls hang below their turn, %s', async (_, run, expected) => {
     await run();
-    expect(modelSpans().map((span) => ancestors(span).find((name) => name.startsWith('turn-'))).sort()).toEqual(expected);
+    expect(
+      modelSpans()
+        .map((span) => ancestors(span).find((name) => name.startsWith('turn-')))
+        .sort(),
+    ).toEqual(expected);
   });
 
   test('what is done between turns belongs to the run', async () => {
@@ -105,7 +117,10 @@ describe('spans', () => {
     for (const run of runs) {
       const { traceId } = run.spanContext();
       const inTrace = exporter.getFinishedSpans().filter((span) => span.spanContext().traceId === traceId);
-      expect(inTrace.filter(({ name }) => name.startsWith('turn-')).map(({ name }) => name)).toEqual(['turn-1', 'turn-2']);
+      expect(inTrace.filter(({ name }) => name.startsWith('turn-')).map(({ name }) => name)).toEqual([
+        'turn-1',
+        'turn-2',
+      ]);
       const ids = new Set(inTrace.flatMap((span) => span.attributes['gen_ai.conversation.id'] ?? []));
       expect(ids.size).toBe(1);
     }
@@ -136,7 +151,14 @@ describe('spans', () => {
     await connection.send('x');
     connection.abort('enough');
     await expect(connection.output()).rejects.toMatchObject({ code: 'RUN_ABORTED' });
-    await expect.poll(() => exporter.getFinishedSpans().map(({ name }) => name).sort()).toEqual(['stuck', 'turn-1']);
+    await expect
+      .poll(() =>
+        exporter
+          .getFinishedSpans()
+          .map(({ name }) => name)
+          .sort(),
+      )
+      .toEqual(['stuck', 'turn-1']);
     expect(named('turn-1').attributes['genkit:state']).toBe('error');
   });
 

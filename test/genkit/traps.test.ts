@@ -9,7 +9,9 @@ let count = 0;
 type Json = unknown;
 
 /** An agent whose inputs, chunks and output may be anything. */
-function agent(handler: AgentHandler<Record<string, unknown>, Json, Json, Json>): GenkitAgent<Record<string, unknown>, Json, Json, Json> {
+function agent(
+  handler: AgentHandler<Record<string, unknown>, Json, Json, Json>,
+): GenkitAgent<Record<string, unknown>, Json, Json, Json> {
   count += 1;
   return defineAgent(ai, { name: `trap-${count}` }, handler) as GenkitAgent<Record<string, unknown>, Json, Json, Json>;
 }
@@ -40,10 +42,13 @@ describe('traps of the runtime', () => {
     const users = ['A', 'B', 'C'];
     const runs = users.flatMap((user) => [
       who.run('x', { context: { user }, init: { user } }).then(({ output }) => output),
-      who.flow('x', { context: { user }, init: { init: { user } } }).then((result: { output: unknown }) => result.output),
+      who
+        .flow('x', { context: { user }, init: { init: { user } } })
+        .then((result: { output: unknown }) => result.output),
     ]);
     expect(await Promise.all(runs)).toEqual(['A', 'A', 'B', 'B', 'C', 'C']);
-    for (const user of users) expect(seen.filter(([context, state]) => context === user && state === user)).toHaveLength(4);
+    for (const user of users)
+      expect(seen.filter(([context, state]) => context === user && state === user)).toHaveLength(4);
   });
 
   test('falsy chunks arrive, in process and through the flow', async () => {
@@ -119,7 +124,9 @@ describe('traps of the runtime', () => {
       ran = true;
       return { output: null };
     });
-    await expect(never.run('x', { abortSignal: AbortSignal.abort('before') })).rejects.toMatchObject({ code: 'RUN_ABORTED' });
+    await expect(never.run('x', { abortSignal: AbortSignal.abort('before') })).rejects.toMatchObject({
+      code: 'RUN_ABORTED',
+    });
     expect(ran).toBe(false);
   });
 
@@ -145,7 +152,9 @@ describe('traps of the runtime', () => {
     const served = echo();
     await expect(served.flow('x')).resolves.toMatchObject({ output: 'done' });
     await expect(served.flow('x', { init: null })).resolves.toMatchObject({ output: 'done' });
-    await expect(served.flow('x', { init: { sessionID: 'typo' } })).rejects.toMatchObject({ status: 'INVALID_ARGUMENT' });
+    await expect(served.flow('x', { init: { sessionID: 'typo' } })).rejects.toMatchObject({
+      status: 'INVALID_ARGUMENT',
+    });
   });
 
   test('Zod checks: defaults, transforms and refinements, the same on every way in', async () => {
@@ -167,7 +176,10 @@ describe('traps of the runtime', () => {
     expect((await strict.flow({ s: 'abc' }, { init: { init } })).output).toEqual([{ n: 7, s: 'ABC' }]);
     const bad = { init: { k: 1 } };
     await expect(strict.run({ s: 'abc' }, bad)).rejects.toMatchObject({ status: 'INVALID_ARGUMENT', kind: 'init' });
-    await expect(strict.flow({ s: 'abc' }, { init: bad })).rejects.toMatchObject({ status: 'INVALID_ARGUMENT', kind: 'init' });
+    await expect(strict.flow({ s: 'abc' }, { init: bad })).rejects.toMatchObject({
+      status: 'INVALID_ARGUMENT',
+      kind: 'init',
+    });
   });
 
   test('a bad input takes nothing with it', async () => {
@@ -207,7 +219,11 @@ describe('traps of the runtime', () => {
     const throwing = agent(async () => {
       throw thrown;
     });
-    await expect(throwing.run('x')).rejects.toMatchObject({ code: 'HANDLER_FAILED', status: 'INTERNAL', cause: thrown });
+    await expect(throwing.run('x')).rejects.toMatchObject({
+      code: 'HANDLER_FAILED',
+      status: 'INTERNAL',
+      cause: thrown,
+    });
     await expect(throwing.flow('x')).rejects.toMatchObject({ code: 'HANDLER_FAILED' });
   });
 
@@ -215,7 +231,9 @@ describe('traps of the runtime', () => {
     const connection = echo().streamBidi();
     connection.close();
     connection.close();
-    expect(() => connection.send('x')).toThrow(expect.objectContaining({ code: 'CONNECTION_CLOSED', status: 'FAILED_PRECONDITION' }));
+    expect(() => connection.send('x')).toThrow(
+      expect.objectContaining({ code: 'CONNECTION_CLOSED', status: 'FAILED_PRECONDITION' }),
+    );
     await connection.output();
     const early = agent(async () => ({ output: 'early' }));
     const ended = early.streamBidi();
@@ -254,13 +272,18 @@ describe('traps of the runtime', () => {
       controller.abort();
       return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     });
-    await leaving.flow.run(undefined, { inputStream: source, abortSignal: controller.signal } as object).catch(() => {});
+    await leaving.flow
+      .run(undefined, { inputStream: source, abortSignal: controller.signal } as object)
+      .catch(() => {});
     await expect.poll(() => closed).toBe(1);
   });
 
   test('a caller is told the trace', async () => {
     const traces: string[] = [];
-    await echo().run('x', { onTraceStart: ({ traceId }) => void traces.push(traceId), telemetryLabels: { tier: 'gold' } });
+    await echo().run('x', {
+      onTraceStart: ({ traceId }) => void traces.push(traceId),
+      telemetryLabels: { tier: 'gold' },
+    });
     expect(traces).toEqual([expect.stringMatching(/^[0-9a-f]{32}$/)]);
   });
 
@@ -286,7 +309,10 @@ describe('traps of the runtime', () => {
 
   test('an agent is opened inside a running flow with a context', async () => {
     const inner = echo();
-    const outer = ai.defineFlow('opens-an-agent', async () => (await inner.run('x', { context: { user: 'A' } })).output);
+    const outer = ai.defineFlow(
+      'opens-an-agent',
+      async () => (await inner.run('x', { context: { user: 'A' } })).output,
+    );
     expect((await outer.run(undefined, { context: { user: 'B' } })).result).toBe('done');
   });
 

@@ -1,26 +1,52 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import Libsql from 'libsql';
 import { describe, test } from 'vitest';
-import { SqliteSessionStore } from '../../src/stores/sqlite.js';
-import { testSessionStore } from '../../src/testing/session-store-suite.js';
+import { type SqliteDatabase, SqliteSessionStore } from '../../src/stores/sqlite.js';
+import { type StoreUnderTest, testSessionStore } from '../../src/testing/session-store-suite.js';
+import { clients } from '../support/sqlite-clients.js';
 
-describe('libsql', () => {
-  testSessionStore({
-    test,
-    create: () => {
-      const dir = mkdtempSync(join(tmpdir(), 's-'));
-      const path = join(dir, 's.db');
-      const db = new Libsql(path);
-      return {
-        store: new SqliteSessionStore({ database: db }),
-        reopen: async () => new SqliteSessionStore({ database: new Libsql(path) }),
-        dispose: () => {
-          db.close();
-          rmSync(dir, { recursive: true });
-        },
-      };
+/** A store in a folder of its own, opened and opened again by `open`. */
+function inOwnFolder(
+  open: (path: string) => { store: SqliteSessionStore; close: () => void | Promise<void> },
+): StoreUnderTest {
+  const folder = mkdtempSync(join(tmpdir(), 'sessions-'));
+  const path = join(folder, 'sessions.db');
+  const first = open(path);
+  let last = first;
+  return {
+    store: first.store,
+    async reopen() {
+      await first.close();
+      last = open(path);
+      return last.store;
     },
-  });
+    async dispose() {
+      if (last === first) await first.close();
+      else await last.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+describe('a path, with the client of this runtime', () => {
+  const open = (path: string) => {
+    const store = new SqliteSessionStore({ path });
+    return { store, close: () => store.close() };
+  };
+  testSessionStore({ test, create: () => inOwnFolder(open) });
 });
+
+for (const [name, Client] of Object.entries(clients)) {
+  if (Client === undefined) {
+    test.skip(`${name} (skipped: Node ${process.version} does not have it)`, () => {});
+    continue;
+  }
+  describe(`a client that is given: ${name}`, () => {
+    const open = (path: string) => {
+      const database: SqliteDatabase & { close(): void } = new Client(path);
+      return { store: new SqliteSessionStore({ database }), close: () => database.close() };
+    };
+    testSessionStore({ test, create: () => inOwnFolder(open) });
+  });
+}

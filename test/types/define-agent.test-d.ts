@@ -1,6 +1,14 @@
 /** Four types are inferred from the schemas; nobody writes a type argument, and wrong uses do not compile. */
 import { genkit, MessageSchema, z } from 'genkit';
-import { type Agent, type AgentOutput, type AgentTypes, type Artifact, type Connection, defineAgent, type SendReceipt } from 'genkitx-agent';
+import {
+  type Agent,
+  type AgentOutput,
+  type AgentTypes,
+  type Artifact,
+  type Connection,
+  defineAgent,
+  type SendReceipt,
+} from 'genkitx-agent';
 import { describe, expectTypeOf, test } from 'vitest';
 
 const ai = genkit({});
@@ -49,7 +57,9 @@ describe('defineAgent', () => {
     expectTypeOf(connection).toExtend<Connection<{ add?: number | undefined }, { total: number }, unknown>>();
     expectTypeOf(connection.send).returns.toEqualTypeOf<Promise<SendReceipt>>();
     expectTypeOf(connection.receive()).toEqualTypeOf<AsyncIterableIterator<{ total: number }>>();
-    expectTypeOf(connection.output()).toEqualTypeOf<Promise<AgentOutput<{ total: number; note?: string | undefined }, 'even' | 'odd'>>>();
+    expectTypeOf(connection.output()).toEqualTypeOf<
+      Promise<AgentOutput<{ total: number; note?: string | undefined }, 'even' | 'odd'>>
+    >();
     expectTypeOf<AgentOutput<unknown, unknown>['artifacts']>().toEqualTypeOf<readonly Artifact[] | undefined>();
   });
 
@@ -60,7 +70,9 @@ describe('defineAgent', () => {
     expectTypeOf<Types['sent']>().toEqualTypeOf<{ add?: number | undefined }>();
     expectTypeOf<Types['output']>().toEqualTypeOf<'even' | 'odd'>();
     expectTypeOf<Types['stream']>().toEqualTypeOf<{ total: number }>();
-    expectTypeOf(tally).toExtend<Agent<Types['state'], Types['input'], Types['output'], Types['stream'], Types['init'], Types['sent']>>();
+    expectTypeOf(tally).toExtend<
+      Agent<Types['state'], Types['input'], Types['output'], Types['stream'], Types['init'], Types['sent']>
+    >();
   });
 
   test('refuses wrong uses by the caller', () => {
@@ -83,18 +95,24 @@ describe('defineAgent', () => {
     // @ts-expect-error no output
     defineAgent(ai, { name: 'b', outputSchema: z.string() }, async () => ({}));
     // @ts-expect-error an initial state of the wrong shape
-    defineAgent(ai, { name: 'c', stateSchema: z.object({ n: z.number() }), initialState: { n: 'x' } }, async () => ({ output: 1 }));
+    defineAgent(ai, { name: 'c', stateSchema: z.object({ n: z.number() }), initialState: { n: 'x' } }, async () => ({
+      output: 1,
+    }));
     // @ts-expect-error a name is needed
     defineAgent(ai, { outputSchema: z.string() }, async () => ({ output: '' }));
   });
 
   test('hands Genkit messages to and fro', () => {
-    defineAgent(ai, { name: 'chat', stateSchema: z.object({ messages: z.array(MessageSchema).default([]) }) }, async ({ session }) => {
-      const response = await ai.generate({ messages: session.state.messages, prompt: 'hi' });
-      await session.updateState({ messages: response.messages });
-      await session.updateState((draft) => void draft.messages.push({ role: 'user', content: [{ text: 'hi' }] }));
-      return { output: response.text, artifacts: [{ name: 'answer', parts: response.message?.content ?? [] }] };
-    });
+    defineAgent(
+      ai,
+      { name: 'chat', stateSchema: z.object({ messages: z.array(MessageSchema).default([]) }) },
+      async ({ session }) => {
+        const response = await ai.generate({ messages: session.state.messages, prompt: 'hi' });
+        await session.updateState({ messages: response.messages });
+        await session.updateState((draft) => void draft.messages.push({ role: 'user', content: [{ text: 'hi' }] }));
+        return { output: response.text, artifacts: [{ name: 'answer', parts: response.message?.content ?? [] }] };
+      },
+    );
   });
 
   test('accepts anything where there is no schema', () => {

@@ -21,7 +21,8 @@ export type SqliteSource =
       /**
        * An open client with a database of its own: one that holds other tables is refused. The store switches it to WAL,
        * `synchronous=FULL` and `secure_delete`, sets a busy timeout if there is none, and leaves closing it to you. A
-       * transaction of yours that is open makes the store fail.
+       * transaction of yours that is open makes the store fail. Nothing else in this process may have the file open
+       * through another SQLite library: the two would not see each other's locks.
        */
       readonly database: SqliteDatabase;
     };
@@ -126,10 +127,11 @@ class OpenDatabase {
   }
 
   run<T>(begin: 'BEGIN' | 'BEGIN IMMEDIATE', work: (queries: Queries) => T): T {
-    this.#try(() => this.#queries.run(begin));
+    // Not prepared: libsql leaves a prepared BEGIN that met a busy database half run, and no later COMMIT would go through.
+    this.#try(() => this.#database.exec(begin));
     try {
       const result = work(this.#queries);
-      this.#queries.run('COMMIT');
+      this.#database.exec('COMMIT');
       return result;
     } catch (error) {
       this.#rollBack();
@@ -156,7 +158,7 @@ class OpenDatabase {
 
   #rollBack(): void {
     try {
-      this.#queries.run('ROLLBACK');
+      this.#database.exec('ROLLBACK');
     } catch {
       // On a full disk or a read error SQLite has rolled back itself, and that error is the one to report.
     }

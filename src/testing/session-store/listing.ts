@@ -94,7 +94,7 @@ export const listingCases: readonly StoreCase[] = [
       await createMany(store, 3);
       for (const cursor of [
         '',
-                '-1',
+        '-1',
         '1.5',
         'NaN',
         ' 1',

@@ -1,0 +1,5 @@
+/** What the benchmark asks, in this order. */
+import { chunks } from './chunks.js';
+import type { Question } from './support/report.js';
+
+export const questions: readonly Question[] = [chunks];

@@ -1,0 +1,130 @@
+/** The same conversation for everybody: the user asks, the model answers in one chunk, both messages are remembered. */
+import type { MessageData } from 'genkit';
+import { genkit, MessageSchema, type SessionStore as GenkitSessionStore, z } from 'genkit/beta';
+import { defineAgent } from '../../src/genkit/define-agent.js';
+import type { SessionStore } from '../../src/session/store.js';
+
+/** What the user says and what the model answers; 67 and 294 characters. */
+const question = 'Could you tell me what the weather in Lisbon will be like tomorrow?';
+const answer =
+  'Tomorrow in Lisbon: sunny in the morning with a light breeze from the north west, some clouds in the afternoon, ' +
+  'and about 21 degrees at the warmest hour. The night stays mild, around 14 degrees. No rain is expected before ' +
+  'Thursday, so there is no need to pack an umbrella for the walk along the river.';
+
+/** A conversation that is open. */
+export interface Chat {
+  readonly sessionId: string;
+  /** One turn, to its end. */
+  say(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Somebody conversations are held with. */
+export interface ChatAgent {
+  /** Resolves when the handler runs and has its state. */
+  open(sessionId?: string): Promise<Chat>;
+}
+
+/** How a handler remembers. */
+export type Form =
+  /** `updateState((state) => { state.messages.push(...) })` */
+  | 'recipe'
+  /** `updateState({ ...state, messages: [...state.messages, ...] })` */
+  | 'spread';
+
+/** State of our agents. */
+export const ChatStateSchema = z.object({ messages: z.array(MessageSchema).default([]) });
+
+/** One message, a new object each time. */
+export function message(role: 'user' | 'model'): MessageData {
+  return { role, content: [{ text: role === 'user' ? question : answer }] };
+}
+
+/** An agent of ours. */
+export function ourAgent(store: SessionStore | undefined, form: Form = 'recipe'): ChatAgent {
+  const opened = new Opened();
+  const config = {
+    name: 'chat',
+    inputSchema: MessageSchema,
+    streamSchema: z.string(),
+    stateSchema: ChatStateSchema,
+    ...(store === undefined ? {} : { store }),
+  };
+  const agent = defineAgent(genkit({}), config, async ({ session, responder, turns }) => {
+    opened.tell(session.state.messages.length);
+    await turns(async (asked) => {
+      await responder.send(answer);
+      const added = [asked, message('model')];
+      if (form === 'recipe') await session.updateState((state) => void state.messages.push(...added));
+      else await session.updateState({ ...session.state, messages: [...session.state.messages, ...added] });
+    });
+    return { output: null };
+  });
+  return {
+    async open(sessionId) {
+      const isOpen = opened.next();
+      const connection = agent.streamBidi(sessionId === undefined ? {} : { sessionId });
+      await isOpen;
+      return {
+        sessionId: connection.sessionId,
+        async say() {
+          void connection.send(message('user'));
+          for await (const chunk of connection.receive()) if (chunk !== answer) throw new Error('Not the answer');
+        },
+        async close() {
+          connection.close();
+          await connection.output();
+        },
+      };
+    },
+  };
+}
+
+/** An agent of Genkit's own beta; it adds the user's message to its session by itself. */
+export function genkitAgent(store: GenkitSessionStore | undefined): ChatAgent {
+  const opened = new Opened();
+  const config = { name: 'chat', ...(store === undefined ? {} : { store }) };
+  const agent = genkit({}).defineCustomAgent(config, async (session, { sendChunk }) => {
+    opened.tell(session.session.sessionId);
+    await session.run(async () => {
+      sendChunk({ modelChunk: { content: [{ text: answer }] } });
+      session.addMessages([message('model')]);
+    });
+    return {};
+  });
+  return {
+    async open(sessionId) {
+      const isOpen = opened.next();
+      const connection = agent.streamBidi(sessionId === undefined ? {} : { sessionId });
+      const openedAs = await isOpen;
+      return {
+        sessionId: String(openedAs),
+        async say() {
+          connection.send({ message: message('user') });
+          for (;;) {
+            const { value, done } = await connection.stream.next();
+            if (done) throw new Error('The agent has ended');
+            if (value.turnEnd !== undefined) return;
+          }
+        },
+        async close() {
+          connection.close();
+          await connection.output;
+        },
+      };
+    },
+  };
+}
+
+/** Tells those who opened, in order, that a handler runs. */
+class Opened {
+  readonly #waiting: ((value: unknown) => void)[] = [];
+
+  next(): Promise<unknown> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  tell(value: unknown): void {
+    this.#waiting.shift()?.(value);
+  }
+}

@@ -1,0 +1,62 @@
+/** A process of its own that works on a session database; started by `sqlite-children.ts`. */
+import { writeSync } from 'node:fs';
+import type { SessionLease, SessionStore } from '../../src/session/store.js';
+import { SqliteSessionStore } from '../../src/stores/sqlite.js';
+import { eventually, mustLoad, patch, recordOf, whole } from '../../src/testing/session-store/case.js';
+
+/** At once, so that a kill cannot take back what was said. */
+const say = (line: string | number) => writeSync(1, `${line}\n`);
+
+/** One read-modify-write; answers undefined when another writer was first. */
+async function increment(store: SessionStore, lease: SessionLease): Promise<number | undefined> {
+  const stored = await mustLoad(store, lease.sessionId);
+  const { count } = recordOf(stored) as { count: number };
+  const change = patch({ op: 'replace', path: '/count', value: count + 1 });
+  try {
+    await store.save(lease, { expectedVersion: stored.head, change });
+    return count + 1;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'SESSION_CONFLICT') return undefined;
+    throw error;
+  }
+}
+
+const commands: Record<string, (store: SessionStore, ...args: string[]) => Promise<void>> = {
+  /** Saves with a lease that others use too. */
+  async 'count with'(store, lease = '', times) {
+    for (let done = 0; done < Number(times); done++) {
+      await eventually(() => increment(store, JSON.parse(lease)));
+      say('saved');
+    }
+  },
+  /** Saves with a lease of its own each time. */
+  async 'count in turn'(store, id = '', owner = '', times = 'Infinity', ttlMs = '60000') {
+    for (let done = 0; done < Number(times); done++) {
+      const lease = await eventually(() => store.acquire(id, { owner, ttlMs: Number(ttlMs) }));
+      const count = await increment(store, lease).catch(() => undefined);
+      if (count !== undefined) say(count);
+      await store.release(lease);
+    }
+  },
+  async acquire(store, id = '', owner = '') {
+    say((await store.acquire(id, { owner, ttlMs: 60_000 })) === undefined ? 'refused' : 'held');
+  },
+  /** Saves a log that grows, says every version that was saved, and never ends. */
+  async 'save forever'(store, id = '', owner = '') {
+    const lease = await store.acquire(id, { owner, ttlMs: 60_000, takeover: true });
+    if (lease === undefined) return;
+    const stored = await store.load(id);
+    let log = stored === undefined ? [] : (recordOf(stored) as { log: unknown[] }).log;
+    for (let version = (stored?.head ?? 0) + 1; ; version++) {
+      const line = { version, text: 'x'.repeat((version * 37) % 3_000) };
+      log = [...log, line];
+      const isWhole = version === 1 || version % 100 === 0;
+      const change = isWhole ? whole({ log }) : patch({ op: 'add', path: '/log/-', value: line });
+      await store.save(lease, { expectedVersion: version - 1, change });
+      say(version);
+    }
+  },
+};
+
+const [, , path = '', command = '', ...args] = process.argv;
+await commands[command]?.(new SqliteSessionStore({ path }), ...args);
