@@ -74,6 +74,14 @@ const statusOfCode = {
   HANDLER_FAILED: 'INTERNAL',
   /** A watcher asked for chunks that are no longer kept. */
   CURSOR_EXPIRED: 'OUT_OF_RANGE',
+  /** A backend's turn failed; a `BackendError` says whose, why and whether to try again. Its status follows the cause. */
+  BACKEND_FAILED: 'UNAVAILABLE',
+  /** A backend's events ended without saying how the turn went. */
+  BACKEND_NO_TERMINAL: 'DATA_LOSS',
+  /** A backend's turn was ended by its caller's signal. */
+  BACKEND_CANCELLED: 'CANCELLED',
+  /** A session was to be taken up by its id, and the backend cannot do that. */
+  BACKEND_CANNOT_RESUME: 'FAILED_PRECONDITION',
 } as const satisfies Record<string, ErrorStatus>;
 
 /** Every code of this package. */

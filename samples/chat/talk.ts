@@ -4,10 +4,17 @@ import { obey } from './commands.js';
 import type { Conversation } from './conversation.js';
 import type { Terminal } from './terminal.js';
 
+/** Ctrl-C twice within this time leaves, whatever else is waiting to be asked. */
+const doublePressMs = 1_000;
+
 /** One line, one turn, in order, until the input ends or the user leaves. */
 export async function talk(terminal: Terminal, conversation: Conversation): Promise<void> {
+  let pressedAt = Number.NEGATIVE_INFINITY;
   terminal.onInterrupt(() => {
-    if (!conversation.interrupt()) terminal.close();
+    const isSecond = performance.now() - pressedAt < doublePressMs;
+    pressedAt = performance.now();
+    const hasInterrupted = conversation.interrupt();
+    if (isSecond || !hasInterrupted) terminal.close();
   });
   for await (const line of terminal.lines()) {
     if (line.trim() === '') continue;

@@ -104,6 +104,7 @@ class SchemaGuards {
         if (others === 'whole') return undefined;
         return {
           of: (key) => {
+            if (key === droppedKey) return 'refused';
             const member = Object.hasOwn(shape, key) ? shape[key] : undefined;
             return member === undefined ? others : this.#guard(member);
           },
@@ -111,7 +112,7 @@ class SchemaGuards {
       }
       case 'ZodRecord':
         return def.keyType._def.typeName === 'ZodString' && def.keyType._def.checks.length === 0
-          ? { of: () => this.#guard(def.valueType) }
+          ? { areOptional: true, of: (key) => withoutDropped(key, this.#guard(def.valueType)) }
           : undefined;
       case 'ZodArray':
         return { of: () => this.#guard(def.type), checkLength: (length, path) => this.#checkLength(def, length, path) };
@@ -141,6 +142,13 @@ class SchemaGuards {
       .map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~'))
       .join('.');
   }
+}
+
+/** Zod leaves this key out of every object and record, after it has checked the value. */
+const droppedKey = '__proto__';
+
+function withoutDropped(key: string | number, guard: ChangeGuard): ChangeGuard {
+  return key === droppedKey ? { accept: (value, path) => void guard.accept(value, path) } : guard;
 }
 
 interface ArrayBounds {

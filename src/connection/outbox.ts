@@ -51,7 +51,8 @@ export class Outbox<Stream> {
   /** The turn whose end is read next. */
   #turn: ReadTurn = { end: undefined };
   #reads: WaitingRead<Stream>[] = [];
-  #waitingSenders: (() => void)[] = [];
+  /** Shared by all who wait for room, so that a handler that does not await piles up no promises. */
+  #room: Deferred<void> | undefined;
   #liveReaders = 0;
   #wasRead = false;
   #isOutputAwaited = false;
@@ -73,7 +74,8 @@ export class Outbox<Stream> {
     if (this.#hasRoom) return noWait;
     this.#discardIfUnread();
     if (this.#hasRoom) return noWait;
-    return new Promise((resolve) => this.#waitingSenders.push(resolve));
+    this.#room ??= new Deferred();
+    return this.#room.promise;
   }
 
   startTurn(turn: number, attempt: number): void {
@@ -194,7 +196,7 @@ export class Outbox<Stream> {
       if (entry instanceof TurnEnd) this.#turn = followingTurn(this.#turn, entry);
       else if (!(entry instanceof TurnStart)) this.#unreadChunks -= 1;
       this.#log.forget(this.#read);
-      if (this.#waitingSenders.length > 0 && this.#hasRoom) this.#releaseSenders();
+      if (this.#room !== undefined && this.#hasRoom) this.#releaseSenders();
       const isForReader = entry instanceof TurnEnd ? !reader.acrossTurns : !(entry instanceof TurnStart);
       if (isForReader) return entry as Stream | TurnEnd;
     }
@@ -202,9 +204,8 @@ export class Outbox<Stream> {
   }
 
   #releaseSenders(): void {
-    const senders = this.#waitingSenders;
-    this.#waitingSenders = [];
-    for (const release of senders) release();
+    this.#room?.resolve();
+    this.#room = undefined;
   }
 
   #discardIfUnread(): void {

@@ -3,7 +3,9 @@ import type { Agent, AgentConfig, AgentHandler, AnySchema, HandlerResult, Stream
 import { AgentCore } from '../agent/define-agent.js';
 import { agentDefinition } from '../agent/definition.js';
 import { InvalidValueError, toAgentFlowError } from '../errors.js';
+import { type ChatAgent, type ChatRuns, defineChatAgent } from './chat-agent.js';
 import { type AgentFlow, defineAgentFlow, launchIn } from './flow.js';
+import { observable } from './observed-run.js';
 
 /** State of an agent without `stateSchema`. */
 type AnyState = z.ZodDefault<z.ZodRecord<z.ZodString, z.ZodUnknown>>;
@@ -13,6 +15,14 @@ export interface GenkitAgent<State, In, Out, Stream, Init = State, Sent = In>
   extends Agent<State, In, Out, Stream, Init, Sent> {
   /** The Genkit action behind the agent: hand it to `expressHandler`, or run one input with `flow(input, { init })`. */
   readonly flow: AgentFlow;
+  /**
+   * The same agent as one of Genkit's own, for the Dev UI's chat, for `chat()` and for the HTTP client `remoteAgent`: hand
+   * `chatAgent`, `chatAgent.getSnapshotDataAction` and `chatAgent.abortAgentAction` to `expressHandler`.
+   *
+   * It is there where inputs and chunks are text or Genkit's own, or the configuration gives `toInput` and `toChunk`; else
+   * asking for it throws an `InvalidValueError` that says what is missing.
+   */
+  readonly chatAgent: ChatAgent<State>;
 }
 
 const names = new WeakMap<object, Set<string>>();
@@ -65,13 +75,18 @@ export function defineAgent<
     z.input<StreamSchema>,
     z.output<StreamSchema>,
     Sent
-  >(definition, handler);
+  >(definition, observable(handler));
+  const chatAgent = defineChatAgent<State>(ai, definition, config, core as unknown as ChatRuns);
   const flow = defineAgentFlow(ai, definition, config.description, core);
   const streamBidi = (options: StreamBidiOptions<z.input<StateSchema>> = {}) =>
     core.open(options, launchIn(flow, options));
   return {
     name: definition.name,
     flow,
+    get chatAgent() {
+      if (chatAgent instanceof InvalidValueError) throw chatAgent;
+      return chatAgent;
+    },
     sessions: core.sessions,
     streamBidi,
     watch: (sessionId, options) => core.watch(sessionId, options),

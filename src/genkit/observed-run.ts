@@ -33,18 +33,23 @@ export function observable<State, In, Out, Chunk, Stream, Result extends Handler
   };
 }
 
-/** A handler that asks for the next input has answered the last one, whether or not it says so. */
+/** Every turn ends, and once: a handler that asks for the next input has answered the last one, even if it does not say so. */
 function endingTurns<State, In, Chunk, Stream>(
   args: HandlerArgs<State, In, Chunk, Stream>,
-): Pick<HandlerArgs<State, In, Chunk, Stream>, 'inputStream' | 'responder'> {
+): Pick<HandlerArgs<State, In, Chunk, Stream>, 'inputStream' | 'responder' | 'turns'> {
   let isTurnOpen = false;
   const responder: Responder<Chunk> = {
     send: (chunk) => args.responder.send(chunk),
-    endTurn: () => {
+    endTurn: async () => {
+      if (isTurnOpen) await args.responder.endTurn();
       isTurnOpen = false;
-      return args.responder.endTurn();
     },
   };
+  const turns: typeof args.turns = (work, options) =>
+    args.turns((input, turn) => {
+      isTurnOpen = true;
+      return work(input, turn);
+    }, options);
   const next = async (inputs: AsyncIterator<In>): Promise<IteratorResult<In, undefined>> => {
     if (isTurnOpen) await responder.endTurn();
     const result = await inputs.next();
@@ -55,7 +60,7 @@ function endingTurns<State, In, Chunk, Stream>(
     const inputs = args.inputStream[Symbol.asyncIterator]();
     return { next: () => next(inputs), return: async () => ({ value: undefined, done: true }) };
   };
-  return { responder, inputStream: { [Symbol.asyncIterator]: iterate } };
+  return { responder, turns, inputStream: { [Symbol.asyncIterator]: iterate } };
 }
 
 /** A session that says what is saved. */

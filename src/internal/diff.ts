@@ -7,6 +7,8 @@ import type { PatchOperation } from './patch.js';
 export interface ChangeGuard {
   /** The guard of a child, where children can be checked one by one; else this place is checked as a whole. */
   readonly children?: {
+    /** Every member may be left out, whatever its guard makes of `undefined`. */
+    readonly areOptional?: boolean;
     of(key: string | number): ChangeGuard | 'refused' | undefined;
     checkLength?(length: number, path: string): void;
   };
@@ -26,7 +28,7 @@ export function diff(before: unknown, after: unknown, guard?: ChangeGuard, path 
 }
 
 function compare(before: unknown, after: unknown, path: string, patch: PatchOperation[], guard?: ChangeGuard): void {
-  if (before === after) return;
+  if (before === after || (guard === undefined && isSame(before, after))) return;
   const arrays = Array.isArray(before) && Array.isArray(after);
   const records = !arrays && isRecord(before) && isRecord(after);
   const stepIn = (arrays || records) && guard?.children !== undefined;
@@ -67,6 +69,20 @@ function compareArrays(
     patch.push({ op: 'add', path: `${path}/-`, value: kept(index) });
 }
 
+/** Equal without a word about where: most of what is compared is, and naming every place would cost the most. */
+function isSame(before: unknown, after: unknown): boolean {
+  if (before === after) return true;
+  if (Array.isArray(before)) {
+    if (!Array.isArray(after) || before.length !== after.length) return false;
+    for (let index = 0; index < before.length; index++) if (!isSame(before[index], after[index])) return false;
+    return true;
+  }
+  if (!isRecord(before) || !isRecord(after)) return false;
+  const keys = Object.keys(before);
+  if (keys.length !== Object.keys(after).length) return false;
+  return keys.every((key) => Object.hasOwn(after, key) && isSame(before[key], after[key]));
+}
+
 function sharedStart(before: readonly unknown[], after: readonly unknown[]): number {
   let index = 0;
   while (index < before.length && index < after.length && before[index] === after[index]) index++;
@@ -97,7 +113,7 @@ function compareRecords(
   const steps = guard?.children;
   for (const key of Object.keys(before)) {
     if (before[key] === undefined || has(after, key)) continue;
-    const child = asGuard(steps?.of(key));
+    const child = steps?.areOptional ? undefined : asGuard(steps?.of(key));
     const kept = child?.accept(undefined, `${path}/${escapeSegment(key)}`);
     if (kept === undefined) patch.push({ op: 'remove', path: `${path}/${escapeSegment(key)}` });
     else compare(before[key], kept, `${path}/${escapeSegment(key)}`, patch);
@@ -106,13 +122,12 @@ function compareRecords(
     if (!has(after, key)) continue;
     const child = steps?.of(key);
     const childPath = `${path}/${escapeSegment(key)}`;
-    if (has(before, key)) compare(before[key], after[key], childPath, patch, asGuard(child));
-    else if (child !== 'refused')
-      patch.push({
-        op: 'add',
-        path: childPath,
-        value: child === undefined ? after[key] : child.accept(after[key], childPath),
-      });
+    if (has(before, key)) {
+      compare(before[key], after[key], childPath, patch, asGuard(child));
+    } else if (child !== 'refused') {
+      const value = child === undefined ? after[key] : child.accept(after[key], childPath);
+      if (value !== undefined) patch.push({ op: 'add', path: childPath, value });
+    }
   }
 }
 

@@ -10,6 +10,8 @@ export class KeyedMutex<Holder> {
 
   /** Waits for the key. Rejects with the signal's reason when that fires first. */
   enter(key: string, holder: Holder, signal: AbortSignal): Promise<void> {
+    // A signal that has fired already does so never again.
+    if (signal.aborted) return Promise.reject(signal.reason);
     if (!this.#holders.has(key)) {
       this.#holders.set(key, holder);
       return Promise.resolve();
@@ -19,6 +21,7 @@ export class KeyedMutex<Holder> {
       this.#waiting.set(key, queue);
       const giveUp = () => {
         queue.splice(queue.indexOf(entry), 1);
+        if (queue.length === 0) this.#waiting.delete(key);
         reject(signal.reason);
       };
       const entry = {

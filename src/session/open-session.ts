@@ -2,6 +2,7 @@
 import { AgentFlowError, type LeaseLostError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import { diff } from '../internal/diff.js';
+import { deepFreeze } from '../internal/freeze.js';
 import { frozenJson } from '../internal/json.js';
 import { type BusySessionPolicy, type Hold, holdSession } from './lease.js';
 import { rebuildRecord, type SessionRecord } from './record.js';
@@ -82,13 +83,12 @@ async function openSaved<State>(store: SessionStore, hold: Hold, options: OpenSe
     };
     return { session: new OpenSession({ id, record, checker: rules, saved }), pending: [] };
   }
-  const loadCost = JSON.stringify(stored.checkpoint).length + JSON.stringify(stored.patches).length;
   const found = rebuildRecord(stored);
   const state = await rules.read(found.state, id);
   const isUnchanged = diff(found.state, state).length === 0;
-  const record = frozenJson(isUnchanged ? found : { ...found, state }, () => {}) as SessionRecord;
+  const record = deepFreeze(isUnchanged ? found : { ...found, state: frozenJson(state, () => {}) });
   const needsCheckpoint = !isUnchanged || stored.version !== stored.head;
-  const saved = { store, hold, head: stored.head, loadCost, needsCheckpoint, keepVersions };
+  const saved = { store, hold, head: stored.head, loadCost: stored.size, needsCheckpoint, keepVersions };
   return {
     session: new OpenSession({ id, record, checker: rules, parent: stored.parent, saved }),
     pending: stored.pending,

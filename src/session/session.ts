@@ -1,13 +1,13 @@
 /** What a handler remembers with: one session, open for one run. */
 import { create } from 'mutative';
-import { type Artifact, ArtifactSchema } from '../../schemas/index.js';
-import { type AgentFlowError, InvalidValueError, isAgentFlowError, type ValueIssue } from '../errors.js';
-import { frozenJson } from '../internal/json.js';
+import type { Artifact } from '../../schemas/index.js';
+import { type AgentFlowError, InvalidValueError, isAgentFlowError } from '../errors.js';
+import { Deferred } from '../internal/deferred.js';
 import { applyPatch, type PatchOperation } from '../internal/patch.js';
-import { valueIssues } from '../internal/value-issues.js';
 import { Document } from './document.js';
 import type { Hold } from './lease.js';
-import { CheckpointPolicy, type SessionRecord } from './record.js';
+import { ownArtifact, ownChange, snapshot } from './own-values.js';
+import { CheckpointPolicy, type RememberedArtifact, type SessionRecord } from './record.js';
 import type { AcceptedInput, SessionChange, SessionParent, SessionStore } from './store.js';
 
 /** Changes a draft of the state in place, or returns the next state. Called once, synchronously. */
@@ -115,19 +115,24 @@ export class OpenSession<State> implements Session<State> {
   }
 
   updateState(update: State | StateRecipe<State>): Promise<void> {
+    const isRecipe = typeof update === 'function';
+    // Planned later, a state that is the caller's own would be what the caller has made of it by then.
+    const next = isRecipe || this.#writes === 0 ? update : snapshot(update);
     return this.#write(() => {
       const before = this.#document.working.state;
-      const after = typeof update === 'function' ? draft(before as State, update as StateRecipe<State>) : update;
-      return asJson(this.#checker.change(before, after, '/state'), 'state');
+      const after = isRecipe ? draft(before as State, update as StateRecipe<State>) : next;
+      return ownChange(this.#document.working, this.#checker.change(before, after, '/state'));
     });
   }
 
   saveArtifact(artifact: Artifact): Promise<void> {
+    const checked = settled(() => ownArtifact(artifact));
     return this.#write(() => {
-      const { name, ...version } = checkedArtifact(artifact);
+      const { name, ...version } = checked();
       const index = this.#document.working.artifacts.findIndex((remembered) => remembered.name === name);
       const path = index < 0 ? '/artifacts/-' : `/artifacts/${index}/versions/-`;
-      return asJson([{ op: 'add', path, value: index < 0 ? { name, versions: [version] } : version }], 'artifact');
+      const value = Object.freeze(version);
+      return [{ op: 'add', path, value: index < 0 ? firstVersion(name, value) : value }];
     });
   }
 
@@ -141,7 +146,7 @@ export class OpenSession<State> implements Session<State> {
     return this.#guarded(() => store.accept(hold.lease, input));
   }
 
-  /** Waits for every save that was begun, and lets no more begin: they are answered with `reason`. */
+  /** Waits for every save that was asked for; those asked for from here on are answered with `reason`. */
   async end(reason: AgentFlowError): Promise<void> {
     this.#endedBy ??= reason;
     await this.#lastWrite;
@@ -153,19 +158,25 @@ export class OpenSession<State> implements Session<State> {
   }
 
   #write(plan: () => PatchOperation[]): Promise<void> {
+    const refusal = this.#endedBy;
     const run = async () => {
-      if (this.#endedBy !== undefined) throw this.#endedBy;
+      if (refusal !== undefined) throw refusal;
       const patch = plan();
       if (patch.length > 0) await this.#commit(patch);
     };
-    // With nothing before it the plan is made at once, so what the caller does to its own value afterwards is not seen.
-    const write = this.#writes === 0 ? run() : this.#lastWrite.then(run);
+    const isFirst = this.#writes === 0;
+    const before = this.#lastWrite;
+    const finished = new Deferred<void>();
+    this.#lastWrite = finished.promise;
     this.#writes += 1;
-    const settled = () => {
+    // With nothing before it the plan is made at once: the caller's value is not copied first.
+    const write = isFirst ? run() : before.then(run);
+    const leave = () => {
       this.#writes -= 1;
+      finished.resolve();
     };
     // A handler may ignore the promise: the next write must go on and nothing may become an unhandled rejection.
-    this.#lastWrite = write.then(settled, settled);
+    write.then(leave, leave);
     return write;
   }
 
@@ -207,23 +218,18 @@ function draft<State>(before: State, recipe: StateRecipe<State>): unknown {
   ]);
 }
 
-function checkedArtifact(artifact: unknown): Artifact {
-  const checked = ArtifactSchema.safeParse(artifact);
-  if (checked.success) return checked.data;
-  throw new InvalidValueError('artifact', valueIssues(checked.error.issues, artifact));
+function firstVersion(name: string, version: Omit<Artifact, 'name'>): RememberedArtifact {
+  return Object.freeze({ name, versions: Object.freeze([version]) });
 }
 
-/** The same operations with values that are frozen JSON and nobody else's. */
-function asJson(patch: readonly PatchOperation[], kind: 'state' | 'artifact'): PatchOperation[] {
-  const issues: ValueIssue[] = [];
-  const own = patch.map((operation) => {
-    if (operation.op === 'remove') return operation;
-    const base = operation.path.split('/').slice(2).join('.');
-    const value = frozenJson(operation.value, ({ path, received }) => {
-      issues.push({ path: [base, path].filter((part) => part !== '').join('.'), expected: 'a JSON value', received });
-    });
-    return { ...operation, value };
-  });
-  if (issues.length > 0) throw new InvalidValueError(kind, issues);
-  return own;
+/** What the work answers or throws, now, given out later. */
+function settled<T>(work: () => T): () => T {
+  try {
+    const value = work();
+    return () => value;
+  } catch (error) {
+    return () => {
+      throw error;
+    };
+  }
 }

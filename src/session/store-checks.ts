@@ -1,5 +1,5 @@
 /** What every session store refuses, decides and writes alike, in one place, so that no two stores can differ. */
-import { InvalidValueError } from '../errors.js';
+import { AgentFlowError, InvalidValueError } from '../errors.js';
 import type { AcceptedInput, SessionSave } from './store.js';
 
 const longestLeaseMs = 2 ** 31 - 1;
@@ -63,6 +63,30 @@ export function jsonText(value: unknown, path: string): string {
   }
   if (text !== undefined) return text;
   throw new InvalidValueError('option', [{ path, expected: 'a JSON value', received: typeof value }], problem);
+}
+
+/** Any text at all, in a form that UTF-8 can hold without loss: NUL and lone surrogates are escaped, as JSON does. */
+export function escapedText(given: string): string {
+  return JSON.stringify(given).slice(1, -1);
+}
+
+/** The text that was given to {@link escapedText}. `store` is the subject of the error's sentence. Throws `STORE_CORRUPT`. */
+export function unescapedText(stored: string, store: string): string {
+  return String(storedJson(`"${stored}"`, store));
+}
+
+/** What a stored JSON text stands for. Throws `STORE_CORRUPT`. */
+export function storedJson(text: string, store: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw storeCorrupt(`${store} holds text that is not JSON`, cause);
+  }
+}
+
+/** The error for a store whose parts do not fit together. */
+export function storeCorrupt(message: string, cause?: unknown): AgentFlowError {
+  return new AgentFlowError('STORE_CORRUPT', message, cause === undefined ? {} : { cause });
 }
 
 function isWholeNumber(value: number, least: number): boolean {

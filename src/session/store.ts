@@ -6,7 +6,10 @@
  */
 import type { PatchOperation } from '../internal/patch.js';
 
-/** The right to write one session, until it expires, is taken over or released. */
+/**
+ * The right to write one session, until it is released or another owner takes it: when it has expired, or by takeover.
+ * One that has expired unnoticed still writes, which is safe: whoever takes it gets a higher fence.
+ */
 export interface SessionLease {
   readonly sessionId: string;
   /** Names this holder; unique to one run. */
@@ -50,6 +53,8 @@ export interface StoredSession {
   /** The newest checkpoint at or before `version`, and the patches after it, in order. */
   readonly checkpoint: unknown;
   readonly patches: readonly (readonly PatchOperation[])[];
+  /** Characters of JSON that checkpoint and patches are kept as: what the next checkpoint is weighed against. */
+  readonly size: number;
   readonly parent?: SessionParent;
   readonly createdAt: string;
   readonly updatedAt: string;
@@ -74,8 +79,9 @@ export interface SessionSave {
 /** Where sessions are kept. Ids are opaque and hostile: they never become a path or part of a query. */
 export interface SessionStore {
   /**
-   * Takes the session's lease for `ttlMs`, whether the session exists yet or not. Answers `undefined` while another
-   * owner holds an unexpired one, unless `takeover` is set. Time is the store's own clock.
+   * Takes the session's lease for `ttlMs` (whole milliseconds, up to 2^31 - 1), whether the session exists yet or not.
+   * Answers `undefined` while another owner holds an unexpired one, unless `takeover` is set. The holder itself may
+   * acquire again, and loses its older lease by it. Time is the store's own clock.
    */
   acquire(
     sessionId: string,
@@ -83,24 +89,33 @@ export interface SessionStore {
   ): Promise<SessionLease | undefined>;
   /** Extends a lease. False means it is lost; nothing brings it back. */
   renew(lease: SessionLease, ttlMs: number): Promise<boolean>;
-  /** Gives the lease up. Releasing a lost lease does nothing. */
+  /** Gives the lease up; of a session that was never saved nothing is left. Releasing a lost lease does nothing. */
   release(lease: SessionLease): Promise<void>;
   /** One version of a session, the newest by default. `undefined`: no such session, or no such version any more. */
   load(sessionId: string, options?: { version?: number }): Promise<StoredSession | undefined>;
   /**
    * Writes version `expectedVersion + 1`; when it resolves the store has it. Throws `LeaseLostError` when the lease is
-   * not the current one, `SessionConflictError` when the head is another version. Either way nothing is written.
+   * not the current one, `SessionConflictError` when the head is another version, and `INVALID_VALUE` for what makes no
+   * version: a first one that is a patch, a value that is not JSON. Each way nothing is written. Values are taken at the
+   * moment of the call, and what `load` hands out is the caller's own.
    */
   save(lease: SessionLease, save: SessionSave): Promise<void>;
   /**
    * Records an input that carries an id, or answers what is already recorded under that id. A record that is not `done`
-   * is replaced by one of a higher attempt, or by its own `done`. Throws `LeaseLostError` like `save`.
+   * is replaced by one of a higher attempt, or by its own `done`, which drops `input`. Throws `LeaseLostError` like
+   * `save`.
    */
   accept(lease: SessionLease, input: AcceptedInput): Promise<AcceptedInput>;
-  /** Sessions in the order they were created, `limit` at a time (default 100); `cursor` is the last page's `next`. */
+  /**
+   * Sessions in the order their first versions were saved, `limit` at a time (default 100); `cursor` is the last page's
+   * `next`, and `INVALID_VALUE` otherwise. Whatever comes and goes meanwhile, no session is missed or repeated.
+   */
   list(options?: { limit?: number; cursor?: string }): Promise<{ sessions: SessionSummary[]; next?: string }>;
   /** Erases every trace of a session: versions, inputs, lease. False: there was none. A holder's later writes are refused. */
   delete(sessionId: string): Promise<boolean>;
-  /** The same store for one tenant: nothing of another can be read, listed, written or deleted through it. */
+  /**
+   * The same store for one tenant: nothing of another, nor of the store as it is without a tenant, can be read, listed,
+   * written or deleted through it. A tenant of a tenant is within it.
+   */
   forTenant(tenant: string): SessionStore;
 }

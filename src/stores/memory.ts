@@ -118,6 +118,7 @@ export class MemorySessionStore implements SessionStore {
       head: session.head,
       checkpoint: record,
       patches: patches as PatchOperation[][],
+      size: texts.reduce((size, text) => size + text.length, 0),
       pending,
     };
   }

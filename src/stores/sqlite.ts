@@ -15,7 +15,7 @@ import { checkInput, checkSave, checkTtl, cursorAfter, jsonText, pageOf } from '
 import type { SqliteDatabase, SqliteStatement } from './sqlite/client.js';
 import { SqliteConnection, type SqliteSource } from './sqlite/database.js';
 import { acceptInput } from './sqlite/inputs.js';
-import { acquireLease, heldSession, releaseLease, renewLease } from './sqlite/leases.js';
+import { acquireLease, heldSession, isHeldByAnother, releaseLease, renewLease } from './sqlite/leases.js';
 import { type SessionKey, toText } from './sqlite/texts.js';
 import { deleteSession, listSessions, loadVersions, saveVersion } from './sqlite/versions.js';
 
@@ -43,6 +43,8 @@ interface TenantScope {
  * const store = new SqliteSessionStore({ path: 'data/sessions.db' });
  */
 export class SqliteSessionStore implements SessionStore {
+  // Every method copies what it is given before it waits for anything, so that what the caller does to its own objects
+  // meanwhile is not seen.
   readonly #connection: SqliteConnection;
   readonly #tenants: readonly string[];
   readonly #tenant: string;
@@ -60,17 +62,25 @@ export class SqliteSessionStore implements SessionStore {
     options: { owner: string; ttlMs: number; takeover?: boolean },
   ): Promise<SessionLease | undefined> {
     checkTtl(options.ttlMs);
-    const fence = await this.#connection.write((queries) => acquireLease(queries, this.#key(sessionId), options));
-    return fence === undefined ? undefined : { sessionId, owner: options.owner, fence };
+    const wanted = { ...options };
+    const { owner } = wanted;
+    const key = this.#key(sessionId);
+    // Those who wait ask again and again: they should not stand in the way of those who write.
+    const isHeld = !wanted.takeover && (await this.#connection.read((queries) => isHeldByAnother(queries, key, owner)));
+    if (isHeld) return undefined;
+    const fence = await this.#connection.write((queries) => acquireLease(queries, key, wanted));
+    return fence === undefined ? undefined : { sessionId, owner, fence };
   }
 
   async renew(lease: SessionLease, ttlMs: number): Promise<boolean> {
     checkTtl(ttlMs);
-    return this.#connection.write((queries) => renewLease(queries, this.#tenant, lease, ttlMs));
+    const held = { ...lease };
+    return this.#connection.write((queries) => renewLease(queries, this.#tenant, held, ttlMs));
   }
 
   async release(lease: SessionLease): Promise<void> {
-    await this.#connection.write((queries) => releaseLease(queries, this.#tenant, lease));
+    const held = { ...lease };
+    await this.#connection.write((queries) => releaseLease(queries, this.#tenant, held));
   }
 
   async load(sessionId: string, options: { version?: number } = {}): Promise<StoredSession | undefined> {
@@ -85,7 +95,6 @@ export class SqliteSessionStore implements SessionStore {
     const { expectedVersion, change, parent, keepVersions } = save;
     const isCheckpoint = change.kind === 'checkpoint';
     const data = isCheckpoint ? jsonText(change.record, 'change.record') : jsonText(change.patch, 'change.patch');
-    // Copied before anything is waited for, so that what the caller does to its own objects meanwhile is not seen.
     const next = { expectedVersion, isCheckpoint, data, parent: parent && { ...parent }, keepVersions };
     const held = { ...lease };
     await this.#connection.write((queries) => saveVersion(queries, this.#tenant, held, next));
@@ -115,8 +124,9 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   /**
-   * Erases every trace of a session, as the contract says; its bytes are overwritten in the file at once, and in the
-   * write-ahead log as soon as no other process is reading.
+   * Erases every trace of a session, as the contract says: its bytes are overwritten in the file, and the write-ahead
+   * log is emptied. For the latter it waits up to the busy timeout for other processes that are reading, then leaves it
+   * to the next checkpoint.
    */
   async delete(sessionId: string): Promise<boolean> {
     const wasThere = await this.#connection.write((queries) => deleteSession(queries, this.#key(sessionId)));

@@ -119,7 +119,9 @@ describe('what it costs', () => {
     ['puts into the middle', (list) => list.splice(500, 0, { id: -1, text: 'new' }), 1],
     ['empties', (list) => list.splice(3), 997],
   ])('a list of a thousand that %s', (_what, change, operations) => {
-    const after = create(before, (draft) => change(draft.messages));
+    const after = create(before, (draft) => {
+      change(draft.messages);
+    });
     const patch = diff(before, after);
     expect(patch).toHaveLength(operations);
     expect(applyPatch(before, patch)).toEqual(after);

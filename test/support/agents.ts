@@ -1,10 +1,11 @@
 /** Agents without Genkit, so that a test of the core tests the core. */
 
-import type { z } from '../../schemas/zod.js';
+import { z } from '../../schemas/zod.js';
 import type { AgentConfig, AgentHandler, AnySchema, StreamBidiOptions } from '../../src/agent/agent.js';
 import { AgentCore } from '../../src/agent/define-agent.js';
 import { agentDefinition } from '../../src/agent/definition.js';
 import type { Launch, RunScope } from '../../src/agent/runtime.js';
+import type { SessionStore } from '../../src/session/store.js';
 
 type AnyState = z.ZodDefault<z.ZodRecord<z.ZodString, z.ZodUnknown>>;
 
@@ -58,3 +59,28 @@ export function testAgent<
     watch: core.watch.bind(core),
   };
 }
+
+/** Says every input back, twice, and remembers it. */
+export const echoAgent = (store?: SessionStore) =>
+  testAgent(
+    {
+      inputSchema: z.string(),
+      streamSchema: z.string(),
+      outputSchema: z.number(),
+      stateSchema: z.object({ heard: z.array(z.string()).default([]) }),
+      ...(store === undefined ? {} : { store }),
+    },
+    async ({ session, inputStream, responder }) => {
+      let inputs = 0;
+      for await (const input of inputStream) {
+        inputs += 1;
+        await responder.send(`${input}!`);
+        await responder.send(`${input}?`);
+        await responder.endTurn();
+        await session.updateState((draft) => {
+          draft.heard.push(input);
+        });
+      }
+      return { output: inputs };
+    },
+  );

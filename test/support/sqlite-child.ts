@@ -7,6 +7,8 @@ import { eventually, mustLoad, patch, recordOf, whole } from '../../src/testing/
 /** At once, so that a kill cannot take back what was said. */
 const say = (line: string | number) => writeSync(1, `${line}\n`);
 
+const codeOf = (error: unknown) => (error instanceof Error && 'code' in error ? error.code : undefined);
+
 /** One read-modify-write; answers undefined when another writer was first. */
 async function increment(store: SessionStore, lease: SessionLease): Promise<number | undefined> {
   const stored = await mustLoad(store, lease.sessionId);
@@ -16,7 +18,7 @@ async function increment(store: SessionStore, lease: SessionLease): Promise<numb
     await store.save(lease, { expectedVersion: stored.head, change });
     return count + 1;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'SESSION_CONFLICT') return undefined;
+    if (codeOf(error) === 'SESSION_CONFLICT' || codeOf(error) === 'LEASE_LOST') return undefined;
     throw error;
   }
 }
@@ -33,7 +35,7 @@ const commands: Record<string, (store: SessionStore, ...args: string[]) => Promi
   async 'count in turn'(store, id = '', owner = '', times = 'Infinity', ttlMs = '60000') {
     for (let done = 0; done < Number(times); done++) {
       const lease = await eventually(() => store.acquire(id, { owner, ttlMs: Number(ttlMs) }));
-      const count = await increment(store, lease).catch(() => undefined);
+      const count = await increment(store, lease);
       if (count !== undefined) say(count);
       await store.release(lease);
     }

@@ -45,6 +45,7 @@ export class SqliteChild {
     });
     this.#process.kill('SIGKILL');
     await this.#ended;
+    if (this.#process.signalCode !== 'SIGKILL') throw new Error(`The child ended with ${this.#process.exitCode}`);
     return this.#said;
   }
 }

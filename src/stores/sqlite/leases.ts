@@ -9,25 +9,28 @@ export interface HeldSession {
   readonly head: number;
 }
 
+/** Does another owner have the lease? */
+export function isHeldByAnother(queries: Queries, { tenant, id }: SessionKey, owner: string): boolean {
+  const sql = `SELECT 1 FROM sessions WHERE tenant = ? AND id = ? AND owner <> ? AND lease_until > ${nowInMs}`;
+  return queries.row(sql, tenant, id, toText(owner)) !== undefined;
+}
+
 /** Takes the lease and answers its fence; `undefined` while another owner has it. */
 export function acquireLease(
   queries: Queries,
-  { tenant, id }: SessionKey,
+  key: SessionKey,
   { owner, ttlMs, takeover = false }: { owner: string; ttlMs: number; takeover?: boolean },
 ): number | undefined {
-  const me = toText(owner);
-  const held = `SELECT 1 FROM sessions WHERE tenant = ? AND id = ? AND owner <> ? AND lease_until > ${nowInMs}`;
-  // Looked up first, so that those who wait write nothing.
-  if (!takeover && queries.row(held, tenant, id, me) !== undefined) return undefined;
+  if (!takeover && isHeldByAnother(queries, key, owner)) return undefined;
   const fence = draw(queries);
   queries.run(
     `INSERT INTO sessions (key, tenant, id, owner, fence, lease_until) VALUES (?, ?, ?, ?, ?, ${nowInMs} + ?)
      ON CONFLICT (tenant, id) DO UPDATE
      SET owner = excluded.owner, fence = excluded.fence, lease_until = excluded.lease_until`,
     fence,
-    tenant,
-    id,
-    me,
+    key.tenant,
+    key.id,
+    toText(owner),
     fence,
     ttlMs,
   );

@@ -101,6 +101,7 @@ export function loadVersions(
       head,
       checkpoint: record,
       patches: patches as PatchOperation[][],
+      size: rows.reduce((size, { data }) => size + data.length, 0),
       pending,
     };
   };

@@ -94,7 +94,7 @@ export const leaseCases: readonly StoreCase[] = [
     async run({ store }) {
       const lease = await create(store, id);
       await create(store, 'another');
-      const forged = [
+      const forgeries = [
         { ...lease, fence: lease.fence + 1 },
         { ...lease, fence: lease.fence - 1 },
         { ...lease, owner: 'run-2' },
@@ -102,10 +102,10 @@ export const leaseCases: readonly StoreCase[] = [
         { ...lease, sessionId: 'another' },
         { ...lease, sessionId: 'unknown' },
       ];
-      for (const false_ of forged) {
-        await refused(store.save(false_, { expectedVersion: 1, change: countTo(99) }), 'LEASE_LOST');
-        assert.equal(await store.renew(false_, ttlMs), false);
-        await store.release(false_);
+      for (const forgery of forgeries) {
+        await refused(store.save(forgery, { expectedVersion: 1, change: countTo(99) }), 'LEASE_LOST');
+        assert.equal(await store.renew(forgery, ttlMs), false);
+        await store.release(forgery);
       }
       assert.deepEqual(await newestRecord(store, id), { count: 0 });
       assert.deepEqual(await newestRecord(store, 'another'), { count: 0 });

@@ -1,0 +1,131 @@
+/** What does a turn cost when the conversation is long? */
+import { collectGarbage, cpuMicros, exponent, median } from './support/measure.js';
+import { type Answer, atMost, count, type Question, short, times } from './support/report.js';
+import { genkitInFiles, genkitInMemory, type MakeHome, oursInMemory, oursInSqlite, withHome } from './support/stores.js';
+
+/** At which turn we look, how far around it, and how many conversations are held to that point. */
+const marks = [
+  { turn: 10, around: 5, conversations: 100 },
+  { turn: 100, around: 10, conversations: 50 },
+  { turn: 1_000, around: 100, conversations: 5 },
+  { turn: 10_000, around: 500, conversations: 2 },
+] as const;
+
+/** Turns are looked at so many at a time, so that each look has its share of garbage collections. */
+const batch = 200;
+/** When a conversation has used so much CPU time it is broken off. */
+const patienceMicros = 10_000_000;
+const warmUpTurns = 2_500;
+
+/** CPU time used by a conversation up to the end of every turn, from its first turn on; in microseconds. */
+type Conversation = readonly number[];
+
+async function converse(make: MakeHome, turns: number): Promise<Conversation> {
+  return withHome(make, async ({ agent }) => {
+    collectGarbage();
+    const chat = await agent.open();
+    const start = cpuMicros();
+    const used = [0];
+    for (let turn = 1; turn <= turns; turn++) {
+      await chat.say();
+      const micros = cpuMicros() - start;
+      used.push(micros);
+      if (micros > patienceMicros) break;
+    }
+    await chat.close();
+    return used;
+  });
+}
+
+/** What a contestant's conversations showed. */
+interface Course {
+  /** Microseconds per turn, at every mark that was reached. */
+  readonly perTurn: readonly number[];
+  /** Turns and CPU time of a conversation as a whole. */
+  readonly wholes: ReadonlyMap<number, number>;
+  /** The last turn of the longest one. */
+  readonly reached: number;
+}
+
+async function follow(make: MakeHome): Promise<Course> {
+  await converse(make, warmUpTurns);
+  const perTurn: number[] = [];
+  const wholes = new Map<number, number>();
+  let reached = 0;
+  for (const { turn, around, conversations } of marks) {
+    const held: Conversation[] = [];
+    for (let index = 0; index < conversations; index++) {
+      const one = await converse(make, turn + around);
+      held.push(one);
+      reached = Math.max(reached, one.length - 1);
+      if (one.length <= turn + around) break;
+    }
+    const whole = held.filter((one) => one.length > turn);
+    perTurn.push(microsPerTurn(whole, turn - around, turn + around));
+    if (whole.length > 0) wholes.set(turn, median(whole.map((one) => one[turn] ?? Number.NaN)));
+    else wholes.set(reached, held[0]?.at(-1) ?? Number.NaN);
+    if (whole.length === 0) break;
+  }
+  return { perTurn, wholes, reached };
+}
+
+/** The median batch of the turns between two turns of all conversations. */
+function microsPerTurn(conversations: readonly Conversation[], from: number, to: number): number {
+  const steps: number[] = [];
+  for (const used of conversations) {
+    for (let turn = from + 1; turn <= Math.min(to, used.length - 1); turn++) {
+      steps.push((used[turn] ?? 0) - (used[turn - 1] ?? 0));
+    }
+  }
+  const means: number[] = [];
+  for (let start = 0; start + batch <= steps.length; start += batch) {
+    means.push(steps.slice(start, start + batch).reduce((sum, step) => sum + step, 0) / batch);
+  }
+  return median(means);
+}
+
+const contestants = {
+  'ours, memory, recipe': oursInMemory('recipe'),
+  'ours, memory, spread': oursInMemory('spread'),
+  'ours, SQLite, recipe': oursInSqlite('recipe'),
+  'ours, SQLite, spread': oursInSqlite('spread'),
+  'Genkit beta, memory': genkitInMemory,
+  'Genkit beta, files': genkitInFiles,
+} satisfies Record<string, MakeHome>;
+
+async function answer(): Promise<Answer> {
+  const rows: string[][] = [];
+  const growth: number[] = [];
+  const exponents: number[] = [];
+  for (const [name, make] of Object.entries(contestants)) {
+    const course = await follow(make);
+    const ratio = (course.perTurn[3] ?? Number.NaN) / (course.perTurn[1] ?? Number.NaN);
+    const power = wholeExponent(course);
+    if (name.startsWith('ours')) {
+      growth.push(ratio);
+      exponents.push(power);
+    }
+    const cells = marks.map((_, index) => short(course.perTurn[index] ?? Number.NaN));
+    rows.push([name, ...cells, times(ratio), short(power), count(course.reached)]);
+  }
+  const headings = marks.map(({ turn }) => `turn ${count(turn)}`);
+  return {
+    tables: [{ headings: ['µs per turn', ...headings, '10,000 / 100', 'exponent', 'turns reached'], rows }],
+    goals: [
+      atMost('turn 10,000 costs ≤ 1.3× turn 100: memory, recipe', 1.3, growth[0] ?? Number.NaN),
+      atMost('… memory, spread', 1.3, growth[1] ?? Number.NaN),
+      atMost('… SQLite, recipe', 1.3, growth[2] ?? Number.NaN),
+      atMost('… SQLite, spread', 1.3, growth[3] ?? Number.NaN),
+      atMost('the whole conversation grows with an exponent ≤ 1.1, recipe', 1.1, Math.max(exponents[0] ?? Number.NaN, exponents[2] ?? Number.NaN), ''),
+      atMost('… spread', 1.1, Math.max(exponents[1] ?? Number.NaN, exponents[3] ?? Number.NaN), ''),
+    ],
+  };
+}
+
+/** Between the two longest conversations. */
+function wholeExponent({ wholes }: Course): number {
+  const [small, large] = [...wholes].slice(-2).map(([size, cost]) => ({ size, cost }));
+  return small === undefined || large === undefined ? Number.NaN : exponent(small, large);
+}
+
+export const turns: Question = { name: 'turns', title: '2. A turn, early and late in a conversation', answer };

@@ -1,0 +1,100 @@
+/**
+ * CONTRACT: one LLM, whatever it is (an HTTP API, a CLI, a hosted agent, a Genkit model), as a prompt in and a stream of
+ * normalised events out. Every rule below is a case of the public suite `testBackend` in `genkitx-agent/testing`.
+ */
+import type { Usage } from '../../schemas/index.js';
+import type { Message, Prompt } from '../providers/provider.js';
+import type { BackendFailure } from './failure.js';
+
+export type { BackendFailure, Message, Prompt };
+
+/** How a session is started. */
+export interface BackendSessionOptions {
+  /** What the model is told before everything else. */
+  readonly system?: string;
+  /** The conversation so far, for a backend that keeps it itself; where the vendor keeps it, it may be ignored. */
+  readonly messages?: readonly Message[];
+}
+
+/** One turn of a backend. */
+export interface BackendTurn<Session> {
+  /**
+   * In order, exactly one terminal (`result` or `error`), last; nothing is read after it. May be lazy, and may block until
+   * something happens. A reader that leaves early ends the work.
+   */
+  readonly events: AsyncIterable<BackendEvent>;
+  /** Takes the place of the session that was prompted, whatever becomes of the turn. */
+  readonly session: Session;
+}
+
+/**
+ * One LLM. A session is the backend's own: an opaque value that is handed back to it, may be mutable, and is prompted
+ * once at a time. The caller replaces its session with whatever `prompt` and `updateSession` return.
+ */
+export interface Backend<Session = unknown> {
+  /** Names the vendor in errors and telemetry (`gen_ai.provider.name`). */
+  readonly name: string;
+  startSession(options?: BackendSessionOptions): Promise<Session> | Session;
+  /**
+   * Asks. A turn that cannot begin rejects; one that fails later says so with an `error` event, or by throwing. When
+   * `signal` fires, also before the call, the work stops for real and the stream ends: no request stays open, no process alive.
+   */
+  prompt(
+    session: Session,
+    prompt: Prompt,
+    options: { readonly signal: AbortSignal },
+  ): Promise<BackendTurn<Session>> | BackendTurn<Session>;
+  /** Folds a successful result into the session. Called once, only then, before anything else is asked of the session. */
+  updateSession?(session: Session, result: ResultEvent): Promise<Session> | Session;
+  /** Takes up a session by the id its events told, also in another process. */
+  resumeSession?(sessionId: string, options?: BackendSessionOptions): Promise<Session> | Session;
+  /** Ends a session and what it is still doing. Never throws. */
+  terminateSession(session: Session): Promise<void> | void;
+}
+
+/** What a turn is made of. Exactly one `result` or `error`, and it is the last. */
+export type BackendEvent =
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'tool_use'; readonly id: string; readonly name: string; readonly input: unknown }
+  | { readonly type: 'tool_result'; readonly id: string; readonly output: unknown; readonly isError: boolean }
+  /** What has been used since the last one: counters that grow are turned into differences. */
+  | { readonly type: 'usage'; readonly usage: Usage }
+  /** The id to resume by, as soon as it is known; the first counts. */
+  | { readonly type: 'session'; readonly sessionId: string }
+  | ResultEvent
+  | { readonly type: 'error'; readonly error: BackendFailure };
+
+/** The end of a turn that was answered. */
+export interface ResultEvent {
+  readonly type: 'result';
+  /** The whole answer, where it is not simply the texts one after another. */
+  readonly text?: string;
+  readonly sessionId?: string;
+  /** What the turn cost. */
+  readonly costUsd?: number;
+  /** Model turns inside this one. */
+  readonly numTurns?: number;
+  readonly stopReason?: string;
+  /** The vendor calls it a result and marks it as an error: the turn has failed. */
+  readonly isError?: boolean;
+  /** For the backend's own `updateSession`; nobody else reads it. */
+  readonly data?: unknown;
+}
+
+/** One turn, whole. */
+export interface Response {
+  /** The result's text, else all texts one after another. */
+  readonly text: string;
+  readonly events: readonly BackendEvent[];
+  /** Events beyond the bound that are not kept in `events`; texts and usage are complete all the same. */
+  readonly omittedEvents?: number;
+  /** Summed over the turn; `undefined` when the backend does not tell. */
+  readonly usage: Usage | undefined;
+  readonly durationMs: number;
+  readonly sessionId: string | undefined;
+  readonly costUsd?: number;
+  readonly numTurns?: number;
+  readonly stopReason?: string;
+  /** The turn failed: this is what there was of it. */
+  readonly isError: boolean;
+}

@@ -1,0 +1,119 @@
+/**
+ * CONTRACT: a model, or a hosted agent, that runs one turn and may hand tool calls back. The tool loop
+ * (`genkitx-agent/backends/tool-loop`) drives it; whether its events are pushed or pulled changes nothing but how a turn
+ * is acquired.
+ */
+import type { Part, Usage } from '../../schemas/index.js';
+
+/** What a model is asked: text, or Genkit parts. */
+export type Prompt = string | readonly Part[];
+
+/** One message of a conversation, as Genkit writes it. */
+export interface Message {
+  readonly role: 'system' | 'user' | 'model' | 'tool';
+  readonly content: readonly Part[];
+  readonly metadata?: Record<string, unknown>;
+}
+
+/** A tool call. */
+export interface ToolUse {
+  /** Unique in its session; a call with a known id is never run twice. */
+  readonly id: string;
+  readonly name: string;
+  readonly input: unknown;
+}
+
+/** What became of a tool call. */
+export interface ToolResult {
+  readonly toolUseId: string;
+  readonly name: string;
+  /** What the tool returned: a string as it is, anything else as JSON; of a failed one, why. */
+  readonly text: string;
+  readonly isError: boolean;
+}
+
+/** How a turn ended: the model is done, it waits for tool results, or it can go no further. */
+export type Terminal = 'end_turn' | 'requires_action' | 'terminated';
+
+/** One turn, normalised. Normalising adds, it never takes away: the raw events stay as they came. */
+export interface ProviderTurn {
+  readonly terminal: Terminal;
+  /** Why, in the vendor's own word: `max_tokens` and `retries_exhausted` stay apart although both terminate. */
+  readonly stopReason: string;
+  readonly text: string;
+  /** Calls handed back: the loop runs them. */
+  readonly toolUses: readonly ToolUse[];
+  /** Calls the provider ran itself; told, not run. */
+  readonly serverToolUses: readonly ToolUse[];
+  /** What this turn used, not what the session has used so far. */
+  readonly usage: Usage | undefined;
+  /** The model that really answered. */
+  readonly model?: string;
+}
+
+/** What one raw event says by itself, as it arrives. */
+export interface EventPeek {
+  /** Unique in its session: an event that is seen twice counts once. Without it an event cannot be replayed. */
+  readonly id?: string;
+  /** A piece of the answer. */
+  readonly text?: string;
+  /** What has just been used; lets budgets end a turn that is still going on. */
+  readonly usage?: Usage;
+  /** True for the event that ends its turn. */
+  readonly ends?: boolean;
+}
+
+/** How a session is opened. */
+export interface OpenOptions {
+  /** Takes up this session instead of making a new one. */
+  readonly sessionId?: string;
+  readonly system?: string;
+  /** The conversation so far, for a provider that keeps it itself. */
+  readonly messages?: readonly Message[];
+}
+
+interface ProviderBase<Session, Event, Input> {
+  /** Names the vendor in errors and telemetry (`gen_ai.provider.name`). */
+  readonly name: string;
+  open(options: OpenOptions, io: { readonly signal: AbortSignal }): Promise<Session>;
+  sessionId(session: Session): string;
+  userInput(prompt: Prompt): Input;
+  /** The first input of a new session, where it differs from `userInput`. */
+  kickoffInput?(prompt: Prompt): Input;
+  /** The answers to calls that were handed back; never called with none. */
+  resumeInput(uses: readonly ToolUse[], results: readonly ToolResult[]): Input;
+  peek(event: Event): EventPeek;
+  normalize(events: readonly Event[]): ProviderTurn;
+  /** All events of the session so far, oldest first. Without it a dropped stream cannot be made whole. */
+  history?(session: Session, io: { readonly signal: AbortSignal }): Promise<readonly Event[]>;
+  /** The calls among these events that nobody has answered yet. */
+  pending?(events: readonly Event[]): readonly ToolUse[];
+  /** Ends the turn on the vendor's side, so that nothing goes on that nobody waits for. */
+  interrupt?(session: Session): Promise<void>;
+  /** The conversation, for a provider that keeps it itself. */
+  transcript?(session: Session): readonly Message[];
+  /** Lets go of the session on this side; it can be taken up again. */
+  close?(session: Session): Promise<void>;
+}
+
+/** A provider that pushes the events of all turns through one stream. */
+export interface StreamingProvider<Session = unknown, Event = unknown, Input = unknown>
+  extends ProviderBase<Session, Event, Input> {
+  readonly mode: 'streaming';
+  /** Resolves when the stream is connected: what happens from then on arrives. */
+  connect(session: Session, io: { readonly signal: AbortSignal }): Promise<AsyncIterable<Event>>;
+  /** Sends an input, once. The loop never repeats it without having looked whether it arrived. */
+  send(session: Session, input: Input, io: { readonly signal: AbortSignal }): Promise<void>;
+}
+
+/** A provider that answers each input with the events of one turn. */
+export interface RequestResponseProvider<Session = unknown, Event = unknown, Input = unknown>
+  extends ProviderBase<Session, Event, Input> {
+  readonly mode: 'request_response';
+  request(session: Session, input: Input, io: { readonly signal: AbortSignal }): AsyncIterable<Event>;
+}
+
+/** A model, or a hosted agent, that runs one turn and may hand tool calls back. */
+export type Provider<Session = unknown, Event = unknown, Input = unknown> =
+  | StreamingProvider<Session, Event, Input>
+  | RequestResponseProvider<Session, Event, Input>;

@@ -1,0 +1,110 @@
+/** The Postgres clients a store can work with, and how a statement is run on one. */
+import { AgentFlowError, InvalidValueError } from '../../errors.js';
+
+/** The part of a Postgres client that is used here. A `Client` and a `Pool` of `pg` and a `PGlite` fit as they are. */
+export interface PostgresClient {
+  /** Runs one statement with its parameters. */
+  query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>;
+}
+
+/** A connection that a pool has lent. */
+export interface PostgresPoolClient extends PostgresClient {
+  /** Gives it back; `true` closes it instead. */
+  release(destroy?: boolean): void;
+}
+
+/** A client with many connections, such as a `Pool` of `pg`. */
+export interface PostgresPool extends PostgresClient {
+  /** Lends a connection. */
+  connect(): Promise<PostgresPoolClient>;
+  /** As given to the pool. */
+  readonly options?: { readonly max?: number };
+}
+
+/** Where the tables are. */
+export type PostgresSource =
+  | {
+      /**
+       * The pool that every call goes to. While somebody waits for a session, one of its connections listens for the
+       * release; a pool of one connection is asked again and again instead.
+       */
+      readonly pool: PostgresPool;
+    }
+  | {
+      /**
+       * The one connection that every call goes to: an open `Client` of `pg`, or a `PGlite`. A transaction of yours that is
+       * open on it would take the store's writes with it, so let it have none.
+       */
+      readonly client: PostgresClient;
+    };
+
+/** A statement, and the name under which a connection may keep it prepared. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** How `pg` is told to prepare a statement once per connection. */
+interface PreparingClient {
+  query(statement: Statement & { readonly values: readonly unknown[] }): Promise<{ readonly rows: unknown[] }>;
+}
+
+/** As many as may collide at once where transactions are serializable by default; each round lets one through. */
+const mostAttempts = 100;
+
+/** Runs single statements. Throws `STORE_FAILED`, with the client's error as cause. */
+export class PostgresConnection {
+  readonly #client: PostgresClient;
+  readonly #isPreparing: boolean;
+
+  /** Throws `INVALID_VALUE` for a client that cannot query. */
+  constructor(client: PostgresClient, isPreparing: boolean) {
+    if (typeof client?.query !== 'function')
+      throw new InvalidValueError('option', [
+        { path: 'client', expected: 'a Postgres client or pool', received: typeof client },
+      ]);
+    this.#client = client;
+    this.#isPreparing = isPreparing;
+  }
+
+  /** The rows of the answer. `Row` is what the statement selects. */
+  async rows<Row>(statement: Statement, ...values: unknown[]): Promise<Row[]> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return (await this.#query(statement, values)).rows as Row[];
+      } catch (error) {
+        // The statement was undone as a whole and sees more the next time; only stricter isolation than the usual asks for it.
+        if (sqlStateOf(error) === serializationFailure && attempt < mostAttempts) continue;
+        throw failed(error);
+      }
+    }
+  }
+
+  /** The first row, or `undefined`. */
+  async row<Row>(statement: Statement, ...values: unknown[]): Promise<Row | undefined> {
+    return (await this.rows<Row>(statement, ...values))[0];
+  }
+
+  #query({ name, text }: Statement, values: unknown[]): Promise<{ readonly rows: unknown[] }> {
+    if (!this.#isPreparing) return this.#client.query(text, values);
+    return (this.#client as PreparingClient).query({ name, text, values });
+  }
+}
+
+const serializationFailure = '40001';
+/** An undefined table, column or sequence, and the state that the schema itself raises. */
+const statesOfWrongTables: readonly (string | undefined)[] = ['42P01', '42703', '55000'];
+
+function sqlStateOf(error: unknown): string | undefined {
+  const isCoded = error instanceof Error && 'code' in error && typeof error.code === 'string';
+  return isCoded ? String(error.code) : undefined;
+}
+
+function failed(cause: unknown): AgentFlowError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  if (!statesOfWrongTables.includes(sqlStateOf(cause)))
+    return new AgentFlowError('STORE_FAILED', `Postgres failed: ${reason}`, { cause });
+  // Trying again would not help, which the usual UNAVAILABLE would say.
+  const message = `Postgres does not have this store's tables as they should be (${reason}): run migrate() once`;
+  return new AgentFlowError('STORE_FAILED', message, { cause, status: 'FAILED_PRECONDITION' });
+}

@@ -1,0 +1,183 @@
+/** Every statement of the store: each operation is one, so each is one round trip and one transaction. */
+import type { Statement } from './client.js';
+
+/** The channel on which the release of an awaited session is told; the payload is the session's two keys. */
+export const releaseChannel = 'genkitx_agent_released';
+
+/** The statements, by operation. `$1` is the tenant's key and `$2` the session's, in hexadecimal. */
+export interface Statements {
+  /** `$3` owner, `$4` milliseconds, `$5` takeover, `$6` tenant, `$7` id → the fence, if the lease was free. */
+  readonly acquire: Statement;
+  /** `$3` owner, `$4` fence, `$5` milliseconds → a row, if the lease is the current one. */
+  readonly renew: Statement;
+  /** `$3` owner, `$4` fence. */
+  readonly release: Statement;
+  /** Marks the session as awaited → a row, if it is held. */
+  readonly await: Statement;
+  /** `$3` version or null → the session and one version of it. */
+  readonly load: Statement;
+  /** The first version: `$3` to `$7` as for `save`, `$8` parent's id or null, `$9` its version → what was found. */
+  readonly create: Statement;
+  /** `$3` owner, `$4` fence, `$5` expected head, `$6` is it a whole record, `$7` JSON → what was found. */
+  readonly save: Statement;
+  /** As `save`, with `$8` how many versions to keep. */
+  readonly saveAndDrop: Statement;
+  /** `$3` owner, `$4` fence, `$5` key of the input, `$6` … `$11` the input → its record, if the lease is the current one. */
+  readonly accept: Statement;
+  /** `$2` after which place, `$3` how many → summaries, each with its place. */
+  readonly list: Statement;
+  /** → the head of what was there. */
+  readonly delete: Statement;
+}
+
+const tenantKey = "decode($1, 'hex')";
+const session = `tenant_key = ${tenantKey} AND id_key = decode($2, 'hex')`;
+const held = `${session} AND owner = $3 AND fence = $4::bigint`;
+/** Not `now()`, which is the time before a wait for a row. */
+const now = 'clock_timestamp()';
+const later = (parameter: string) => `${now} + ${parameter}::float8 * interval '1 millisecond'`;
+const iso = (column: string) => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS ${column}`;
+const summary = `head, parent_id, parent_version::text, ${iso('created_at')}, ${iso('updated_at')}`;
+/** Only where somebody waits: transactions that notify are committed one after another, in the whole cluster. */
+const tellThoseWhoWait = `CASE WHEN awaited THEN pg_notify('${releaseChannel}', $1 || $2) END`;
+
+/** The statements for tables with this prefix, which must have been checked. */
+export function statementsFor(prefix: string): Statements {
+  const texts: Record<keyof Statements, string> = {
+    acquire: acquire(prefix),
+    renew: `UPDATE ${prefix}sessions SET lease_until = ${later('$5')} WHERE ${held} RETURNING true AS renewed`,
+    release: release(prefix),
+    // It waits for a release under way, so it either is seen by that or finds the session free.
+    await: `
+UPDATE ${prefix}sessions SET awaited = true WHERE ${session} AND owner IS NOT NULL AND lease_until > ${now}
+RETURNING true AS is_held`,
+    load: load(prefix),
+    create: create(prefix),
+    save: save(prefix, ''),
+    saveAndDrop: save(prefix, dropOldVersions(prefix)),
+    accept: accept(prefix),
+    list: `
+SELECT place::text, id, ${summary} FROM ${prefix}sessions
+WHERE tenant_key = ${tenantKey} AND place > $2::bigint ORDER BY place LIMIT $3::bigint`,
+    delete: `DELETE FROM ${prefix}sessions WHERE ${session} RETURNING head, ${tellThoseWhoWait}`,
+  };
+  const named = Object.entries(texts).map(([name, text]) => [name, { name: `${prefix}${name}`, text: text.trim() }]);
+  return Object.fromEntries(named) as Record<keyof Statements, Statement>;
+}
+
+/** Looked up first, so that those who wait write nothing; looked at again in the write, which may have had to wait. */
+function acquire(p: string): string {
+  return `
+INSERT INTO ${p}sessions AS s (key, tenant_key, id_key, tenant, id, owner, fence, lease_until)
+SELECT number, ${tenantKey}, decode($2, 'hex'), $6, $7, $3, number, ${later('$4')}
+FROM nextval('${p}numbers') AS number
+WHERE $5::boolean
+  OR NOT EXISTS (SELECT FROM ${p}sessions WHERE ${session} AND owner <> $3 AND lease_until > ${now})
+ON CONFLICT (tenant_key, id_key) DO UPDATE
+SET owner = excluded.owner, fence = nextval('${p}numbers'), lease_until = ${later('$4')}
+WHERE $5::boolean OR s.owner IS NULL OR s.owner = excluded.owner OR s.lease_until <= ${now}
+RETURNING fence::text`;
+}
+
+/** What was held but never saved leaves nothing behind. */
+function release(p: string): string {
+  return `
+WITH found AS (SELECT key, head, awaited FROM ${p}sessions WHERE ${held} FOR UPDATE),
+freed AS (
+  UPDATE ${p}sessions s SET owner = NULL, awaited = false FROM found f WHERE s.key = f.key AND f.head > 0
+), gone AS (
+  DELETE FROM ${p}sessions s USING found f WHERE s.key = f.key AND f.head = 0
+)
+SELECT ${tellThoseWhoWait} FROM found`;
+}
+
+/** One row whatever the history: the texts of many versions come joined, ready to be parsed in one go. */
+function load(p: string): string {
+  return `
+SELECT s.*, w.version, w.checkpoint, v.data, v.count::integer, i.pending
+FROM (SELECT key, ${summary} FROM ${p}sessions WHERE ${session} AND place IS NOT NULL) s
+LEFT JOIN ${p}versions w ON w.session = s.key AND w.version = coalesce($3::bigint, s.head)
+CROSS JOIN LATERAL (
+  SELECT string_agg(data, ',' ORDER BY version) AS data, count(*) FROM ${p}versions
+  WHERE session = s.key AND version BETWEEN w.checkpoint AND w.version
+) v
+CROSS JOIN LATERAL (
+  SELECT string_agg(${asJson('i')}, ',' ORDER BY place) AS pending FROM ${p}inputs i WHERE session = s.key AND NOT done
+) i`;
+}
+
+/** An input as the store hands it out. */
+function asJson(row: string): string {
+  return `concat(
+    '{"id":"', ${row}.id, '","run":"', ${row}.run, '","turn":', ${row}.turn, ',"attempt":', ${row}.attempt,
+    ',"done":', CASE WHEN ${row}.done THEN 'true' ELSE 'false' END, ',"input":' || ${row}.input, '}'
+  )`;
+}
+
+/** The row is locked and only then looked at: the answer is about what the write met, not about what was there before. */
+function found(p: string): string {
+  return `found AS (
+  SELECT key, head, coalesce(owner = $3 AND fence = $4::bigint, false) AS is_held
+  FROM ${p}sessions WHERE ${session} FOR NO KEY UPDATE
+)`;
+}
+
+/** Writes the version into which `moved` has moved the session. */
+function written(p: string): string {
+  return `written AS (
+  INSERT INTO ${p}versions (session, version, checkpoint, data) SELECT key, head, checkpoint, $7 FROM moved
+)`;
+}
+
+function save(p: string, andThen: string): string {
+  return `
+WITH ${found(p)}, moved AS (
+  UPDATE ${p}sessions s
+  SET head = f.head + 1, checkpoint = CASE WHEN $6::boolean THEN f.head + 1 ELSE s.checkpoint END, updated_at = ${now}
+  FROM found f WHERE s.key = f.key AND f.is_held AND f.head = $5::bigint
+  RETURNING s.key, s.head, s.checkpoint
+), ${written(p)}${andThen}
+SELECT is_held, head FROM found`;
+}
+
+/** The oldest version to be kept may need older ones: everything from its checkpoint on stays. */
+function dropOldVersions(p: string): string {
+  return `, dropped AS (
+  DELETE FROM ${p}versions v USING moved m WHERE v.session = m.key AND v.version < CASE
+    WHEN $8::bigint = 1 THEN m.checkpoint
+    ELSE (SELECT o.checkpoint FROM ${p}versions o WHERE o.session = m.key AND o.version = m.head - $8::bigint + 1)
+  END
+)`;
+}
+
+/**
+ * The first version also takes the session's place in the order of creation. One creation of a tenant at a time, so that
+ * places appear in their order, and whoever pages through the listing misses none.
+ */
+function create(p: string): string {
+  return `
+WITH ${found(p)}, turn AS MATERIALIZED (
+  SELECT pg_advisory_xact_lock(hashtextextended('${p}sessions' || $1, 0)) FROM found WHERE is_held AND head = $5::bigint
+), moved AS (
+  UPDATE ${p}sessions s
+  SET head = 1, checkpoint = CASE WHEN $6::boolean THEN 1 ELSE 0 END, place = nextval('${p}numbers'),
+    created_at = ${now}, updated_at = ${now}, parent_id = $8, parent_version = $9::bigint
+  FROM found f, turn WHERE s.key = f.key
+  RETURNING s.key, s.head, s.checkpoint
+), ${written(p)}
+SELECT is_held, head FROM found`;
+}
+
+/** Always an update, if only to what was there: only then is the row that another call has just written answered. */
+function accept(p: string): string {
+  const columns = ['run', 'turn', 'attempt', 'done', 'input'];
+  const isReplaced =
+    'NOT i.done AND (excluded.attempt > i.attempt OR (excluded.done AND excluded.attempt = i.attempt))';
+  const kept = columns.map((name) => `${name} = CASE WHEN ${isReplaced} THEN excluded.${name} ELSE i.${name} END`);
+  return `
+WITH found AS (SELECT key FROM ${p}sessions WHERE ${held} FOR NO KEY UPDATE)
+INSERT INTO ${p}inputs AS i (session, id_key, place, id, ${columns.join(', ')})
+SELECT key, decode($5, 'hex'), nextval('${p}numbers'), $6, $7, $8::bigint, $9::bigint, $10::boolean, $11 FROM found
+ON CONFLICT (session, id_key) DO UPDATE SET ${kept.join(', ')}
+RETURNING ${asJson('i')} AS record`;
+}
