@@ -1,6 +1,9 @@
 /** What the benchmark asks, in this order. */
+import { bytes } from './bytes.js';
 import { chunks } from './chunks.js';
+import { idle } from './idle.js';
+import { resumes } from './resume.js';
 import type { Question } from './support/report.js';
 import { turns } from './turns.js';
 
-export const questions: readonly Question[] = [chunks, turns];
+export const questions: readonly Question[] = [chunks, turns, bytes, idle, resumes];

@@ -1,7 +1,8 @@
 /** What does a turn cost when the conversation is long? */
+import type { ChatAgent } from './support/chat.js';
 import { collectGarbage, cpuMicros, exponent, median } from './support/measure.js';
 import { type Answer, atMost, count, type Question, short, times } from './support/report.js';
-import { genkitInFiles, genkitInMemory, type MakeHome, oursInMemory, oursInSqlite, withHome } from './support/stores.js';
+import { genkitInFiles, genkitInMemory, type Home, type MakeHome, oursInMemory, oursInSqlite, withHome } from './support/stores.js';
 
 /** At which turn we look, how far around it, and how many conversations are held to that point. */
 const marks = [
@@ -20,21 +21,18 @@ const warmUpTurns = 2_500;
 /** CPU time used by a conversation up to the end of every turn, from its first turn on; in microseconds. */
 type Conversation = readonly number[];
 
-async function converse(make: MakeHome, turns: number): Promise<Conversation> {
-  return withHome(make, async ({ agent }) => {
-    collectGarbage();
-    const chat = await agent.open();
-    const start = cpuMicros();
-    const used = [0];
-    for (let turn = 1; turn <= turns; turn++) {
-      await chat.say();
-      const micros = cpuMicros() - start;
-      used.push(micros);
-      if (micros > patienceMicros) break;
-    }
-    await chat.close();
-    return used;
-  });
+async function converse(agent: ChatAgent, turns: number): Promise<Conversation> {
+  const chat = await agent.open();
+  const start = cpuMicros();
+  const used = [0];
+  for (let turn = 1; turn <= turns; turn++) {
+    await chat.say();
+    const micros = cpuMicros() - start;
+    used.push(micros);
+    if (micros > patienceMicros) break;
+  }
+  await chat.close();
+  return used;
 }
 
 /** What a contestant's conversations showed. */
@@ -47,15 +45,17 @@ interface Course {
   readonly reached: number;
 }
 
-async function follow(make: MakeHome): Promise<Course> {
-  await converse(make, warmUpTurns);
+async function follow({ agent, empty }: Home): Promise<Course> {
+  await converse(agent, warmUpTurns);
   const perTurn: number[] = [];
   const wholes = new Map<number, number>();
   let reached = 0;
   for (const { turn, around, conversations } of marks) {
     const held: Conversation[] = [];
+    collectGarbage();
     for (let index = 0; index < conversations; index++) {
-      const one = await converse(make, turn + around);
+      const one = await converse(agent, turn + around);
+      await empty();
       held.push(one);
       reached = Math.max(reached, one.length - 1);
       if (one.length <= turn + around) break;
@@ -98,7 +98,7 @@ async function answer(): Promise<Answer> {
   const growth: number[] = [];
   const exponents: number[] = [];
   for (const [name, make] of Object.entries(contestants)) {
-    const course = await follow(make);
+    const course = await withHome(make, follow);
     const ratio = (course.perTurn[3] ?? Number.NaN) / (course.perTurn[1] ?? Number.NaN);
     const power = wholeExponent(course);
     if (name.startsWith('ours')) {

@@ -5,6 +5,8 @@
  * wire, facts are fields and the cause is chained.
  */
 
+import { statusOfHostCode } from './errors/host-codes.js';
+
 /** Genkit's status names (the canonical gRPC codes), as far as this package uses or passes them on. */
 export type ErrorStatus =
   | 'CANCELLED'
@@ -82,6 +84,7 @@ const statusOfCode = {
   BACKEND_CANCELLED: 'CANCELLED',
   /** A session was to be taken up by its id, and the backend cannot do that. */
   BACKEND_CANNOT_RESUME: 'FAILED_PRECONDITION',
+  ...statusOfHostCode,
 } as const satisfies Record<string, ErrorStatus>;
 
 /** Every code of this package. */
@@ -231,7 +234,7 @@ export function isAgentFlowError(value: unknown): value is AnyAgentFlowError {
     value instanceof Error &&
     'code' in value &&
     typeof value.code === 'string' &&
-    value.code in statusOfCode &&
+    Object.hasOwn(statusOfCode, value.code) &&
     'status' in value
   );
 }
@@ -261,6 +264,15 @@ const statuses: ReadonlySet<string> = new Set<ErrorStatus>([
  * `status`, never by `instanceof`: an ESM app and a CJS plugin have two copies of `GenkitError`).
  */
 export function toAgentFlowError(thrown: unknown): AgentFlowError {
+  try {
+    return asAgentFlowError(thrown);
+  } catch {
+    // A value may be made so that even looking at it throws.
+    return new AgentFlowError('HANDLER_FAILED', 'The handler threw something that cannot be read', { cause: thrown });
+  }
+}
+
+function asAgentFlowError(thrown: unknown): AgentFlowError {
   if (isAgentFlowError(thrown)) return thrown;
   const status = typeof thrown === 'object' && thrown !== null && 'status' in thrown ? thrown.status : undefined;
   const known = typeof status === 'string' && statuses.has(status) ? { status: status as ErrorStatus } : {};

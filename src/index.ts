@@ -7,6 +7,8 @@ export type {
   AgentOutput,
   AgentTypes,
   Artifact,
+  ChatChunk,
+  ChatMessage,
   FinishReason,
   HandlerArgs,
   HandlerResult,
@@ -29,7 +31,16 @@ export {
   SessionConflictError,
   StoredStateError,
 } from './errors.js';
+export { abortOnClose, abortSignalOf, type ClosableRequest, type ClosableResponse } from './genkit/abort-on-close.js';
+export type { ChatAgent, ChatCustom } from './genkit/chat-agent.js';
 export { defineAgent, type GenkitAgent } from './genkit/define-agent.js';
+export {
+  type FromGenkitStoreOptions,
+  fromGenkitStore,
+  type GenkitBackedStore,
+  type GenkitStoreLimits,
+} from './genkit/from-genkit-store.js';
+export { type ToGenkitStoreOptions, toGenkitStore } from './genkit/to-genkit-store.js';
 export type { Clock } from './internal/clock.js';
 export type { BusySessionPolicy } from './session/lease.js';
 export type { Session, StateRecipe } from './session/session.js';

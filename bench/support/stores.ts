@@ -3,6 +3,7 @@ import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FileSessionStore, InMemorySessionStore } from 'genkit/beta';
+import type { SessionStore } from '../../src/session/store.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { SqliteSessionStore } from '../../src/stores/sqlite.js';
 import { type ChatAgent, type Form, genkitAgent, ourAgent } from './chat.js';
@@ -12,6 +13,8 @@ export interface Home {
   readonly agent: ChatAgent;
   /** Where it keeps its files, if it does. */
   readonly folder: string | undefined;
+  /** Forgets all sessions. */
+  empty(): Promise<void>;
   /** Everything is on disk and nothing is held open. */
   shut(): Promise<void>;
 }
@@ -20,24 +23,42 @@ export interface Home {
 export type MakeHome = () => Promise<Home>;
 
 export function oursInMemory(form: Form): MakeHome {
-  return async () => ({ agent: ourAgent(new MemorySessionStore(), form), folder: undefined, shut: async () => {} });
+  return async () => {
+    const store = new MemorySessionStore();
+    return { agent: ourAgent(store, form), folder: undefined, empty: () => deleteAll(store), shut: async () => {} };
+  };
 }
 
 export function oursInSqlite(form: Form): MakeHome {
   return async () => {
     const folder = await newFolder();
     const store = new SqliteSessionStore({ path: join(folder, 'sessions.db') });
-    return { agent: ourAgent(store, form), folder, shut: () => store.close() };
+    return { agent: ourAgent(store, form), folder, empty: () => deleteAll(store), shut: () => store.close() };
   };
 }
 
+/** It cannot delete, and a conversation of a thousand turns leaves a gigabyte behind: a new store takes its place. */
 export async function genkitInMemory(): Promise<Home> {
-  return { agent: genkitAgent(new InMemorySessionStore()), folder: undefined, shut: async () => {} };
+  let store = new InMemorySessionStore();
+  const agent = genkitAgent({
+    getSnapshot: (options) => store.getSnapshot(options),
+    saveSnapshot: (id, mutator, options) => store.saveSnapshot(id, mutator, options),
+  });
+  const empty = async () => {
+    store = new InMemorySessionStore();
+  };
+  return { agent, folder: undefined, empty, shut: async () => {} };
 }
 
 export async function genkitInFiles(): Promise<Home> {
   const folder = await newFolder();
-  return { agent: genkitAgent(new FileSessionStore(folder)), folder, shut: async () => {} };
+  const empty = () => rm(join(folder, 'global'), { recursive: true, force: true });
+  return { agent: genkitAgent(new FileSessionStore(folder)), folder, empty, shut: async () => {} };
+}
+
+async function deleteAll(store: SessionStore): Promise<void> {
+  const { sessions } = await store.list({ limit: 1_000 });
+  for (const { id } of sessions) await store.delete(id);
 }
 
 /** Does the work with a new home, then leaves no trace of it. */

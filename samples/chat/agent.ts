@@ -29,7 +29,7 @@ export function defineChatAgent(ai: Genkit, store: SessionStore) {
         let said = '';
         try {
           const { message, text } = await ai.generate({
-            messages: [...session.state.messages],
+            messages: session.state.messages,
             abortSignal: signal,
             onChunk: (chunk) => {
               said += chunk.text;

@@ -64,4 +64,6 @@ assert.deepEqual(
   sessions.map(({ id }) => id),
   [sessionId, 'my-diary', 'monday-again'],
 );
-console.log(`${sessions.length} sessions: ${sessions.map(({ id, version }) => `${id} at version ${version}`).join(', ')}`);
+console.log(
+  `${sessions.length} sessions: ${sessions.map(({ id, version }) => `${id} at version ${version}`).join(', ')}`,
+);

@@ -31,7 +31,7 @@ const chat = defineAgent(
     for await (const input of inputStream) {
       await session.updateState(({ messages }) => void messages.push({ role: 'user', content: [{ text: input }] }));
       const { text } = await ai.generate({
-        messages: [...session.state.messages],
+        messages: session.state.messages,
         onChunk: (chunk) => void responder.send(chunk.text),
       });
       await session.updateState(({ messages }) => void messages.push({ role: 'model', content: [{ text }] }));

@@ -88,7 +88,7 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
   }
 
   record(chunk: Stream): void {
-    if (this.#keepsChunks) this.chunks.push(chunk);
+    if (this.#keepsChunks && this.#phase === 'working') this.chunks.push(chunk);
   }
 
   abort(reason: AgentFlowError): void {

@@ -17,6 +17,7 @@ export interface BackendErrorOptions {
 /** A backend's turn failed: says who, why, and whether to try again; what the vendor said never crosses the wire. */
 export class BackendError extends AgentFlowError {
   override readonly name = 'BackendError';
+  override readonly code: BackendErrorCode;
   readonly failure: BackendFailure;
   /** What there was of the turn: its text so far, its events, what it has used. Nothing when it never began. */
   readonly response: Response | undefined;
@@ -30,8 +31,14 @@ export class BackendError extends AgentFlowError {
       status: statusOfKind[kind],
       details: Object.fromEntries(Object.entries(facts).filter(([, fact]) => fact !== undefined)),
     });
+    this.code = code;
     this.failure = failure;
     this.response = options.response;
+  }
+
+  /** The same error with what there was of its turn. */
+  with(response: Response): BackendError {
+    return new BackendError(this.failure, { cause: this.cause, code: this.code, response });
   }
 
   get kind(): FailureKind {

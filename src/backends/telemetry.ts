@@ -51,15 +51,15 @@ export class OperationSpan {
 
   /**
    * @param subject the agent, model or tool that the span is named after
-   * @param parent hangs the span below another one; the active span by default
+   * @param parent hangs the span below another one, or into a context; the active one by default
    */
   constructor(
     operation: Operation,
     subject: string | undefined,
     { content = false, attributes = {} }: TelemetryOptions = {},
-    parent?: OperationSpan,
+    parent?: OperationSpan | Context,
   ) {
-    const within = parent === undefined ? context.active() : parent.#context;
+    const within = parent instanceof OperationSpan ? parent.#context : (parent ?? context.active());
     const kind = operation === 'chat' ? SpanKind.CLIENT : SpanKind.INTERNAL;
     const named = subject === undefined ? operation : `${operation} ${subject}`;
     const own = { ...attributes, 'gen_ai.operation.name': operation };
@@ -121,7 +121,9 @@ export class OperationSpan {
 
 function partsOf(prompt: Prompt): unknown[] {
   if (typeof prompt === 'string') return [{ type: 'text', content: prompt }];
-  return prompt.map((part) => (part.text === undefined ? { type: 'generic', ...part } : { type: 'text', content: part.text }));
+  return prompt.map((part) =>
+    part.text === undefined ? { type: 'generic', ...part } : { type: 'text', content: part.text },
+  );
 }
 
 function json(value: unknown): string {

@@ -7,8 +7,8 @@ import {
   type AgentInit,
   AgentInitSchema,
   type AgentOutput,
-  type Agent as GenkitOwnAgent,
   GenkitBeta,
+  type Agent as GenkitOwnAgent,
 } from 'genkit/beta';
 import { type ActionType, Registry } from 'genkit/registry';
 import { setCustomMetadataAttributes } from 'genkit/tracing';
@@ -19,13 +19,13 @@ import type { Launch, RunScope } from '../agent/runtime.js';
 import type { RunConnection } from '../connection/run-connection.js';
 import { InvalidValueError, toAgentFlowError } from '../errors.js';
 import type { Sessions } from '../session/sessions.js';
-import { wireError } from './chat-answer.js';
-import { assertMeantFor, openingOf } from './chat-init.js';
-import { ChatRun, type ChatRunParts } from './chat-run.js';
-import { type ChatShape, chatShape } from './chat-shape.js';
-import { ChatSnapshots } from './chat-snapshots.js';
-import { ChatTasks } from './chat-tasks.js';
-import { observedContext } from './observed-run.js';
+import { wireError } from './chat/answer.js';
+import { assertMeantFor, openingOf } from './chat/init.js';
+import { observedContext } from './chat/observed-run.js';
+import { ChatRun, type ChatRunParts } from './chat/run.js';
+import { type ChatShape, chatShape } from './chat/shape.js';
+import { ChatSnapshots } from './chat/snapshots.js';
+import { ChatTasks } from './chat/tasks.js';
 import { withTurnSpans } from './spans.js';
 
 /** The part of a state that is not the conversation: what Genkit calls `custom`. */
@@ -40,7 +40,10 @@ export type ChatAgent<State> = GenkitOwnAgent<ChatCustom<State>>;
 /** What the chat face needs of an agent's runs. */
 export interface ChatRuns {
   readonly sessions: Sessions<unknown>;
-  open(options: StreamBidiOptions<unknown>, launch: Launch): RunConnection<unknown, unknown, OwnOutput<unknown, unknown>>;
+  open(
+    options: StreamBidiOptions<unknown>,
+    launch: Launch,
+  ): RunConnection<unknown, unknown, OwnOutput<unknown, unknown>>;
   isRunning(sessionId: string): boolean;
   abort(sessionId: string, reason?: unknown): boolean;
 }
@@ -76,13 +79,18 @@ export function defineChatAgent<State>(
   const shape = chatShape(config, definition.stateSchema);
   if (shape instanceof InvalidValueError) return shape;
   const tasks = store && new ChatTasks({ store, clock, leaseTtlMs });
-  const server = store && tasks && { tasks, snapshots: new ChatSnapshots({ shape, sessions: runs.sessions, store, tasks, runs }) };
+  const server = store &&
+    tasks && { tasks, snapshots: new ChatSnapshots({ shape, sessions: runs.sessions, store, tasks, runs }) };
   const face: Face = { name, shape, runs, server };
   // Genkit makes the agent, in a registry aside; its runs are ours. So its companions and its chat() are Genkit's own.
   const registry = Registry.withParent(ai.registry);
   const { description } = config;
   const own = { name, stateSchema: shape.customSchema, store: server?.snapshots, ...(description && { description }) };
-  const agent = GenkitBeta.prototype.defineCustomAgent.call(Object.create(ai, { registry: { value: registry } }), own, async () => ({}));
+  const agent = GenkitBeta.prototype.defineCustomAgent.call(
+    Object.create(ai, { registry: { value: registry } }),
+    own,
+    async () => ({}),
+  );
   agent.run = carrierOf(ai, registry, face);
   register(ai, 'agent', agent);
   register(ai, 'agent-snapshot', agent.getSnapshotDataAction);

@@ -3,9 +3,9 @@ import type { Agent, AgentConfig, AgentHandler, AnySchema, HandlerResult, Stream
 import { AgentCore } from '../agent/define-agent.js';
 import { agentDefinition } from '../agent/definition.js';
 import { InvalidValueError, toAgentFlowError } from '../errors.js';
+import { observable } from './chat/observed-run.js';
 import { type ChatAgent, type ChatRuns, defineChatAgent } from './chat-agent.js';
 import { type AgentFlow, defineAgentFlow, launchIn } from './flow.js';
-import { observable } from './observed-run.js';
 
 /** State of an agent without `stateSchema`. */
 type AnyState = z.ZodDefault<z.ZodRecord<z.ZodString, z.ZodUnknown>>;

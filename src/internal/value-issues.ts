@@ -6,21 +6,29 @@ interface SchemaIssue {
   readonly message: string;
   readonly path: readonly (string | number)[];
   readonly expected?: unknown;
+  readonly options?: unknown;
 }
 
 /** What a schema found wrong, said as: where, what was expected, what came. The value itself is never repeated. */
 export function valueIssues(issues: readonly SchemaIssue[], value: unknown, prefix = ''): ValueIssue[] {
   return issues.map((issue) => ({
     path: [prefix, ...issue.path].filter((part) => part !== '').join('.'),
-    expected: issue.code === 'invalid_type' ? String(issue.expected) : expectation(issue),
+    expected: expectation(issue),
     received: describe(valueAt(value, issue.path)),
   }));
 }
 
-function expectation({ code, message }: SchemaIssue): string {
-  return code === 'custom' && message === 'Invalid input'
-    ? 'a value the schema accepts'
-    : `a value for which this is not so: ${message}`;
+function expectation({ code, message, expected, options }: SchemaIssue): string {
+  if (code === 'invalid_type') return String(expected);
+  if (code === 'invalid_literal') return JSON.stringify(expected);
+  // The message of this one repeats what came.
+  if (code === 'invalid_enum_value' && Array.isArray(options)) return `one of ${options.map(quoted).join(', ')}`;
+  if (code === 'invalid_union') return 'a value that fits one of the alternatives';
+  return message === 'Invalid input' ? 'a value the schema accepts' : `a value the schema accepts (${message})`;
+}
+
+function quoted(option: unknown): string {
+  return JSON.stringify(option);
 }
 
 function valueAt(value: unknown, path: readonly (string | number)[]): unknown {

@@ -32,6 +32,8 @@ export interface Hold {
 /** How long a waiting connection leaves the store alone between two tries: from the first to the longest. */
 const firstRetryMs = 20;
 const longestRetryMs = 500;
+/** The same where the store tells of releases, so that only a holder that has died is found by asking. */
+const longestRetryWhenToldMs = 2_000;
 
 const desks = new WeakMap<SessionStore, LeaseDesk>();
 
@@ -48,6 +50,7 @@ export async function holdSession(store: SessionStore, sessionId: string, option
 interface Holder extends HoldOptions {
   readonly sessionId: string;
   lost: boolean;
+  isRenewing: boolean;
 }
 
 /** All the sessions of one store that this process holds or waits for. */
@@ -62,7 +65,7 @@ class LeaseDesk {
   }
 
   async take(sessionId: string, options: HoldOptions): Promise<Hold> {
-    const holder: Holder = { ...options, sessionId, lost: false };
+    const holder: Holder = { ...options, sessionId, lost: false, isRenewing: false };
     await this.#enter(holder);
     try {
       const lease = await this.#acquire(holder);
@@ -87,12 +90,18 @@ class LeaseDesk {
 
   async #acquire(holder: Holder): Promise<SessionLease> {
     const takeover = holder.policy === 'takeover';
-    for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, longestRetryMs)) {
-      holder.signal.throwIfAborted();
-      const lease = await this.#store.acquire(holder.sessionId, { owner: holder.owner, ttlMs: holder.ttlMs, takeover });
-      if (lease !== undefined) return lease;
-      if (holder.policy === 'reject') throw busy();
-      await pause(holder.clock, retryMs, holder.signal);
+    const releases = new ReleaseWatch(this.#store, holder.sessionId);
+    try {
+      for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, releases.longestRetryMs)) {
+        holder.signal.throwIfAborted();
+        const { owner, ttlMs } = holder;
+        const lease = await this.#store.acquire(holder.sessionId, { owner, ttlMs, takeover });
+        if (lease !== undefined) return lease;
+        if (holder.policy === 'reject') throw busy();
+        await pause(holder.clock, retryMs, holder.signal, releases.next());
+      }
+    } finally {
+      releases.stop();
     }
   }
 
@@ -116,22 +125,25 @@ class LeaseDesk {
   #keepRenewing(clock: Clock, ttlMs: number): void {
     if (this.#renewing.has(ttlMs)) return;
     this.#renewing.add(ttlMs);
-    clock.after(ttlMs / 3, () => void this.#renewAll(clock, ttlMs));
-  }
-
-  async #renewAll(clock: Clock, ttlMs: number): Promise<void> {
-    const due = [...this.#held].filter(([holder]) => holder.ttlMs === ttlMs);
-    await Promise.all(due.map(([holder, lease]) => this.#renew(holder, lease)));
-    this.#renewing.delete(ttlMs);
-    if ([...this.#held.keys()].some((holder) => holder.ttlMs === ttlMs)) this.#keepRenewing(clock, ttlMs);
+    clock.after(ttlMs / 3, () => {
+      this.#renewing.delete(ttlMs);
+      const due = [...this.#held].filter(([holder]) => holder.ttlMs === ttlMs);
+      if (due.length > 0) this.#keepRenewing(clock, ttlMs);
+      // Not waited for: one renewal that hangs must not cost the others their leases.
+      for (const [holder, lease] of due) void this.#renew(holder, lease);
+    });
   }
 
   async #renew(holder: Holder, lease: SessionLease): Promise<void> {
+    if (holder.isRenewing) return;
+    holder.isRenewing = true;
     try {
       const kept = await this.#store.renew(lease, holder.ttlMs);
       if (!kept && this.#held.has(holder)) this.#lose(holder);
     } catch {
       // The store cannot be reached now. The fence protects the session meanwhile, and the next round tries again.
+    } finally {
+      holder.isRenewing = false;
     }
   }
 }
@@ -140,16 +152,55 @@ function busy(): AgentFlowError {
   return new AgentFlowError('SESSION_BUSY', 'Another connection holds this session');
 }
 
-function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      cancel();
-      reject(signal.reason);
-    };
-    const cancel = clock.after(delayMs, () => {
-      signal.removeEventListener('abort', stop);
-      resolve();
+/** What a store tells of the releases of one session, as long as somebody waits for it. */
+class ReleaseWatch {
+  readonly #store: SessionStore;
+  readonly #sessionId: string;
+  readonly #over = new AbortController();
+  #next: Promise<void> | undefined;
+
+  constructor(store: SessionStore, sessionId: string) {
+    this.#store = store;
+    this.#sessionId = sessionId;
+  }
+
+  get longestRetryMs(): number {
+    return this.#store.whenReleased === undefined ? longestRetryMs : longestRetryWhenToldMs;
+  }
+
+  /** The next release; never resolves when the store cannot tell. */
+  next(): Promise<void> {
+    this.#next ??= new Promise((resolve) => {
+      const told = this.#store.whenReleased?.(this.#sessionId, this.#over.signal);
+      told?.then(
+        () => {
+          this.#next = undefined;
+          resolve();
+        },
+        // Then it is left to the timer.
+        () => {},
+      );
     });
-    signal.addEventListener('abort', stop, { once: true });
+    return this.#next;
+  }
+
+  stop(): void {
+    this.#over.abort();
+  }
+}
+
+function pause(clock: Clock, delayMs: number, signal: AbortSignal, released: Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const end = () => {
+      cancel();
+      signal.removeEventListener('abort', end);
+      if (signal.aborted) reject(signal.reason);
+      else resolve();
+    };
+    // Somebody waits for the session: a process with nothing else to do must not end meanwhile.
+    const cancel = clock.after(delayMs, end, { keepAlive: true });
+    signal.addEventListener('abort', end, { once: true });
+    void released.then(end);
   });
 }

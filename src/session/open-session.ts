@@ -1,5 +1,5 @@
 /** Which session a run gets: the seed's three rules, a store or none, and going back to an old version. */
-import { AgentFlowError, type LeaseLostError } from '../errors.js';
+import { AgentFlowError, type LeaseLostError, StoredStateError, type ValueIssue } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import { diff } from '../internal/diff.js';
 import { deepFreeze } from '../internal/freeze.js';
@@ -56,7 +56,7 @@ export async function openSession<State>(options: OpenSessionOptions): Promise<O
   try {
     return await openSaved(store, hold, options);
   } catch (error) {
-    await hold.release();
+    await hold.release().catch(() => {});
     throw error;
   }
 }
@@ -86,13 +86,21 @@ async function openSaved<State>(store: SessionStore, hold: Hold, options: OpenSe
   const found = rebuildRecord(stored);
   const state = await rules.read(found.state, id);
   const isUnchanged = diff(found.state, state).length === 0;
-  const record = deepFreeze(isUnchanged ? found : { ...found, state: frozenJson(state, () => {}) });
+  const record = deepFreeze(isUnchanged ? found : { ...found, state: frozenState(state, id) });
   const needsCheckpoint = !isUnchanged || stored.version !== stored.head;
   const saved = { store, hold, head: stored.head, loadCost: stored.size, needsCheckpoint, keepVersions };
   return {
     session: new OpenSession({ id, record, checker: rules, parent: stored.parent, saved }),
     pending: stored.pending,
   };
+}
+
+/** The state as frozen JSON. Throws `STORED_STATE_INVALID` for what a schema or `migrate` has turned into something else. */
+export function frozenState(state: unknown, sessionId: string): unknown {
+  const issues: ValueIssue[] = [];
+  const frozen = frozenJson(state, ({ path, received }) => issues.push({ path, expected: 'a JSON value', received }));
+  if (issues.length > 0) throw new StoredStateError(sessionId, issues);
+  return frozen;
 }
 
 /** The version asked for; `undefined` only for a session that does not exist and was asked for without a version. */

@@ -1,10 +1,9 @@
 /** Sessions from outside a run: look, list, fork, delete. */
 import type { Artifact } from '../../schemas/index.js';
-import { AgentFlowError } from '../errors.js';
+import { AgentFlowError, InvalidValueError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
-import { frozenJson } from '../internal/json.js';
 import { holdSession } from './lease.js';
-import { loadVersion, noSuchSession, type StateRules } from './open-session.js';
+import { frozenState, loadVersion, noSuchSession, type StateRules } from './open-session.js';
 import { rebuildRecord } from './record.js';
 import type { SessionParent, SessionStore, SessionSummary } from './store.js';
 
@@ -52,7 +51,7 @@ export class Sessions<State> {
     if (stored === undefined) return undefined;
     const { id, version, parent, createdAt, updatedAt } = stored;
     const record = rebuildRecord(stored);
-    const state = frozenJson(await this.#parts.rules.read(record.state, sessionId), () => {}) as State;
+    const state = frozenState(await this.#parts.rules.read(record.state, sessionId), sessionId) as State;
     const artifacts = record.artifacts.flatMap(({ name, versions }) =>
       versions.slice(-1).map((last) => ({ name, ...last })),
     );
@@ -60,7 +59,9 @@ export class Sessions<State> {
   }
 
   /** Sessions in the order they were created, `limit` (default 100) at a time. Pass the page's `next` as `cursor` for the next one. */
-  list(options: { limit?: number; cursor?: string } = {}): Promise<{ sessions: SessionSummary[]; next?: string }> {
+  async list(
+    options: { limit?: number; cursor?: string } = {},
+  ): Promise<{ sessions: SessionSummary[]; next?: string }> {
     return this.#store.list(options);
   }
 
@@ -74,6 +75,8 @@ export class Sessions<State> {
     if (stored === undefined) throw noSuchSession();
     const record = rebuildRecord(stored);
     const id = options.sessionId ?? this.#parts.newId();
+    // Asked before it is held, too: a taken id is taken whether or not somebody works with it.
+    await assertFree(store, id);
     const hold = await holdSession(store, id, {
       policy: 'reject',
       owner: this.#parts.newId(),
@@ -83,18 +86,17 @@ export class Sessions<State> {
       onLost: () => {},
     });
     try {
-      if ((await store.load(id)) !== undefined)
-        throw new AgentFlowError('SESSION_EXISTS', 'The id for the new session is already taken');
+      await assertFree(store, id);
       const parent = { sessionId, version: stored.version };
       await store.save(hold.lease, { expectedVersion: 0, change: { kind: 'checkpoint', record }, parent });
     } finally {
-      await hold.release();
+      await hold.release().catch(() => {});
     }
     return id;
   }
 
   /** Erases every trace of a session. A run that has it open loses it. False: there was none. */
-  delete(sessionId: string): Promise<boolean> {
+  async delete(sessionId: string): Promise<boolean> {
     return this.#store.delete(sessionId);
   }
 
@@ -102,4 +104,12 @@ export class Sessions<State> {
     if (this.#parts.store === undefined) throw new AgentFlowError('NO_STORE', 'This agent has no session store');
     return this.#parts.store;
   }
+}
+
+async function assertFree(store: SessionStore, id: unknown): Promise<void> {
+  if (typeof id !== 'string' || id === '') {
+    throw new InvalidValueError('id', [{ path: 'sessionId', expected: 'a non-empty string', received: typeof id }]);
+  }
+  if ((await store.load(id)) === undefined) return;
+  throw new AgentFlowError('SESSION_EXISTS', 'The id for the new session is already taken');
 }

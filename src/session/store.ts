@@ -91,6 +91,12 @@ export interface SessionStore {
   renew(lease: SessionLease, ttlMs: number): Promise<boolean>;
   /** Gives the lease up; of a session that was never saved nothing is left. Releasing a lost lease does nothing. */
   release(lease: SessionLease): Promise<void>;
+  /**
+   * Resolves when a session that is held may have become free, perhaps too early; of an expiry it need not know. Rejects
+   * with the signal's reason, and when it cannot tell after all. A store that never can leaves it out, and those who wait
+   * ask again and again.
+   */
+  whenReleased?(sessionId: string, signal: AbortSignal): Promise<void>;
   /** One version of a session, the newest by default. `undefined`: no such session, or no such version any more. */
   load(sessionId: string, options?: { version?: number }): Promise<StoredSession | undefined>;
   /**

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { LeaseLostError, SessionConflictError } from '../errors.js';
 import type { PatchOperation } from '../internal/patch.js';
+import type { Releases } from '../session/releases.js';
 import type {
   AcceptedInput,
   SessionLease,
@@ -32,7 +33,7 @@ import {
   type PostgresPoolClient,
   type PostgresSource,
 } from './postgres/client.js';
-import { type Releases, releasesOf } from './postgres/releases.js';
+import { releasesOf } from './postgres/listen.js';
 import { checkPrefix, defaultTablePrefix, postgresSchema } from './postgres/schema.js';
 import { type Statements, statementsFor } from './postgres/statements.js';
 
@@ -198,14 +199,14 @@ export class PostgresSessionStore implements SessionStore {
   ): Promise<{ sessions: SessionSummary[]; next?: string }> {
     const { limit, after } = pageOf(options);
     const { connection, statements } = this.#shared;
-    type Row = SummaryRow & { readonly place: string; readonly id: string };
+    type Row = SummaryRow & { readonly after: string; readonly id: string };
     const found = await connection.rows<Row>(statements.list, this.#tenantKey, after, limit + 1);
     const page = found.slice(0, limit);
     const last = page.at(-1);
     const sessions = page.map((row) => toSummary(unescapedText(row.id, here), row));
     return last === undefined || found.length <= limit
       ? { sessions }
-      : { sessions, next: cursorAfter(Number(last.place)) };
+      : { sessions, next: cursorAfter(Number(last.after)) };
   }
 
   async delete(sessionId: string): Promise<boolean> {
@@ -248,22 +249,26 @@ function keyOf(text: string): string {
 }
 
 function toSession(sessionId: string, row: LoadedRow): StoredSession {
-  const [checkpoint, ...patches] = toVersions(row);
+  const texts = toVersions(row);
+  const [checkpoint, ...patches] = texts.values;
   return {
     ...toSummary(sessionId, row),
     version: Number(row.version),
     head: Number(row.head),
     checkpoint,
     patches: patches as PatchOperation[][],
+    size: texts.size,
     pending: storedJson(`[${row.pending ?? ''}]`, here) as AcceptedInput[],
   };
 }
 
-function toVersions({ version, checkpoint, data, count }: LoadedRow): unknown[] {
-  if (version === null || checkpoint === null || Number(count) !== version - checkpoint + 1)
+/** What the joined texts of a whole record and its patches stand for, and how long they are together. */
+function toVersions({ version, checkpoint, data, count }: LoadedRow): { values: unknown[]; size: number } {
+  if (version === null || checkpoint === null || data === null || Number(count) !== version - checkpoint + 1)
     throw storeCorrupt(`${here} has lost a version of a session`);
   const values = storedJson(`[${data}]`, `${here}, in versions ${checkpoint} to ${version} of a session,`);
-  if (Array.isArray(values) && values.length === Number(count)) return values;
+  const commas = Number(count) - 1;
+  if (Array.isArray(values) && values.length === Number(count)) return { values, size: data.length - commas };
   throw storeCorrupt(`${here} holds versions of a session that are not each a value of their own`);
 }
 

@@ -22,6 +22,8 @@ const engine = 'src/host/engine.ts';
 /** The contract of a session store, and what every store checks alike. */
 const store = 'src/session/store.ts';
 const storeChecks = 'src/session/store-checks.ts';
+/** What stores that are told of releases have in common. */
+const releases = 'src/session/releases.ts';
 const connection = 'src/connection/connection.ts';
 const transport = 'src/connection/transport.ts';
 
@@ -34,7 +36,7 @@ const rooms: Readonly<Record<string, Room>> = {
   connection: { imports: ground },
   agent: { imports: ['session', 'connection', ...ground] },
   genkit: { imports: ['agent', 'session', 'connection', backend, provider, ...ground] },
-  stores: { imports: [store, storeChecks, 'errors', 'internal'], strangers: true },
+  stores: { imports: [store, storeChecks, releases, 'errors', 'internal'], strangers: true },
   backends: { imports: [backend, provider, ...ground], strangers: true },
   providers: { imports: [provider, ...ground], strangers: true },
   host: { imports: ['agent', 'connection', backend, 'errors', 'internal'] },

@@ -87,7 +87,7 @@ export class PostgresConnection {
 
   #query({ name, text }: Statement, values: unknown[]): Promise<{ readonly rows: unknown[] }> {
     if (!this.#isPreparing) return this.#client.query(text, values);
-    return (this.#client as PreparingClient).query({ name, text, values });
+    return (this.#client as PostgresClient & PreparingClient).query({ name, text, values });
   }
 }
 

@@ -57,7 +57,7 @@ RETURNING true AS is_held`,
     saveAndDrop: save(prefix, dropOldVersions(prefix)),
     accept: accept(prefix),
     list: `
-SELECT place::text, id, ${summary} FROM ${prefix}sessions
+SELECT place::text AS after, id, ${summary} FROM ${prefix}sessions
 WHERE tenant_key = ${tenantKey} AND place > $2::bigint ORDER BY place LIMIT $3::bigint`,
     delete: `DELETE FROM ${prefix}sessions WHERE ${session} RETURNING head, ${tellThoseWhoWait}`,
   };

@@ -1,0 +1,139 @@
+/** The command line of Claude Code, from options to arguments. Every flag is one of `claude --help`, version 2.1. */
+import { InvalidValueError } from '../../errors.js';
+
+/** How Claude Code asks for permission before it uses a tool. */
+export type ClaudePermissionMode = (typeof permissionModes)[number];
+
+const permissionModes = ['default', 'acceptEdits', 'bypassPermissions', 'dontAsk', 'plan', 'auto'] as const;
+
+/** What of Claude Code's command line can be set. What is absent is Claude Code's own default. */
+export interface ClaudeCliFlags {
+  readonly model?: string;
+  /** Takes over when the model is overloaded. */
+  readonly fallbackModel?: string;
+  /** Takes the place of Claude Code's own system prompt. */
+  readonly systemPrompt?: string;
+  /** Follows the system prompt; a session's own `system` comes after it. */
+  readonly appendSystemPrompt?: string;
+  readonly permissionMode?: ClaudePermissionMode;
+  readonly dangerouslySkipPermissions?: boolean;
+  /** Tools that need no permission: `Bash(git *)`, `Edit`. */
+  readonly allowedTools?: readonly string[];
+  readonly disallowedTools?: readonly string[];
+  /** The built-in tools there are at all. */
+  readonly tools?: readonly string[];
+  /** MCP servers: files or JSON. */
+  readonly mcpConfig?: readonly string[];
+  readonly strictMcpConfig?: boolean;
+  /** More folders it may work in. */
+  readonly addDir?: readonly string[];
+  readonly effort?: string;
+  /** Model turns in one turn; beyond it the turn fails with the kind `limit`. */
+  readonly maxTurns?: number;
+  /** In US dollars, for one turn; beyond it the turn fails with the kind `limit`. */
+  readonly maxBudgetUsd?: number;
+  /** The answer is JSON of this schema; it is the result's `data.structured_output`. */
+  readonly jsonSchema?: Readonly<Record<string, unknown>>;
+  readonly agent?: string;
+  readonly agents?: Readonly<Record<string, unknown>>;
+  readonly settings?: string;
+  readonly settingSources?: readonly ('user' | 'project' | 'local')[];
+  readonly pluginDir?: readonly string[];
+  readonly betas?: readonly string[];
+  /** Text arrives piece by piece; else message by message. @default true */
+  readonly includePartialMessages?: boolean;
+  /** Nothing is written down, so that later turns know nothing of this one. */
+  readonly noSessionPersistence?: boolean;
+  /** Each turn goes on in a copy of the session, with an id of its own. */
+  readonly forkSession?: boolean;
+  /** Skips hooks, plugins, memory and CLAUDE.md. */
+  readonly bare?: boolean;
+}
+
+type FlagName = keyof ClaudeCliFlags;
+
+/** `once` takes one value, `list` one value of comma-separated items, `each` is repeated, `json` is one value. */
+const flags: Readonly<Record<FlagName, readonly [flag: string, kind: 'once' | 'list' | 'each' | 'switch' | 'json']>> = {
+  model: ['--model', 'once'],
+  fallbackModel: ['--fallback-model', 'once'],
+  systemPrompt: ['--system-prompt', 'once'],
+  appendSystemPrompt: ['--append-system-prompt', 'once'],
+  permissionMode: ['--permission-mode', 'once'],
+  dangerouslySkipPermissions: ['--dangerously-skip-permissions', 'switch'],
+  allowedTools: ['--allowed-tools', 'list'],
+  disallowedTools: ['--disallowed-tools', 'list'],
+  tools: ['--tools', 'list'],
+  mcpConfig: ['--mcp-config', 'each'],
+  strictMcpConfig: ['--strict-mcp-config', 'switch'],
+  addDir: ['--add-dir', 'each'],
+  effort: ['--effort', 'once'],
+  maxTurns: ['--max-turns', 'once'],
+  maxBudgetUsd: ['--max-budget-usd', 'once'],
+  jsonSchema: ['--json-schema', 'json'],
+  agent: ['--agent', 'once'],
+  agents: ['--agents', 'json'],
+  settings: ['--settings', 'once'],
+  settingSources: ['--setting-sources', 'list'],
+  pluginDir: ['--plugin-dir', 'each'],
+  betas: ['--betas', 'each'],
+  includePartialMessages: ['--include-partial-messages', 'switch'],
+  noSessionPersistence: ['--no-session-persistence', 'switch'],
+  forkSession: ['--fork-session', 'switch'],
+  bare: ['--bare', 'switch'],
+};
+
+/** One turn. */
+export interface ClaudeTurnArguments {
+  readonly flags: ClaudeCliFlags;
+  /** Arguments as they are, for flags that have no option here. */
+  readonly extra: readonly string[];
+  readonly system: string | undefined;
+  readonly resume: string | undefined;
+  /** Absent when it goes through standard input. */
+  readonly prompt: string | undefined;
+}
+
+/** The arguments of one turn; the prompt is last, behind `--`, so that it is never taken for a flag. */
+export function claudeArguments({ flags: given, extra, system, resume, prompt }: ClaudeTurnArguments): string[] {
+  const appended = [given.appendSystemPrompt, system].filter((text) => text !== undefined && text !== '').join('\n\n');
+  const all: ClaudeCliFlags = {
+    includePartialMessages: true,
+    ...given,
+    ...(appended === '' ? {} : { appendSystemPrompt: appended }),
+  };
+  return [
+    '--verbose',
+    '--print',
+    '--output-format',
+    'stream-json',
+    ...(Object.keys(flags) as FlagName[]).flatMap((name) => flagArguments(name, all[name])),
+    ...extra,
+    ...(resume === undefined ? [] : ['--resume', resume]),
+    ...(prompt === undefined ? [] : ['--', prompt]),
+  ];
+}
+
+/** Throws `INVALID_VALUE` for an option there is none of, and for a permission mode there is none of. */
+export function checkClaudeFlags(given: Readonly<Record<string, unknown>>): void {
+  const unknown = Object.keys(given).filter((name) => !Object.hasOwn(flags, name));
+  const issues = unknown.map((path) => ({
+    path,
+    expected: 'an option of claudeCliBackend',
+    received: 'no such option',
+  }));
+  const { permissionMode } = given;
+  if (permissionMode !== undefined && !permissionModes.some((mode) => mode === permissionMode)) {
+    issues.push({ path: 'permissionMode', expected: permissionModes.join(' | '), received: String(permissionMode) });
+  }
+  if (issues.length > 0) throw new InvalidValueError('option', issues);
+}
+
+function flagArguments(name: FlagName, value: unknown): string[] {
+  const [flag, kind] = flags[name];
+  if (value === undefined || value === false) return [];
+  if (kind === 'switch') return [flag];
+  if (kind === 'json') return [flag, JSON.stringify(value)];
+  if (!Array.isArray(value)) return [flag, String(value)];
+  // An empty list says something (`--tools ""` is no tools at all) only where one value holds it.
+  return kind === 'list' ? [flag, value.join(',')] : value.flatMap((item) => [flag, String(item)]);
+}

@@ -1,0 +1,146 @@
+/** One turn of a CLI: its lines as events, its end as one terminal, its process gone. */
+import type { BackendEvent, BackendFailure, BackendSessionOptions } from './backend.js';
+import { type CliCommand, type CliLimits, CliProcess } from './cli-process.js';
+import { type FailureKind, failure, failureOf } from './failure.js';
+
+/** A message as a CLI tells it: one line, one JSON object. */
+export type CliMessage = Readonly<Record<string, unknown>>;
+
+/** A turn to be run. */
+export interface CliTurn {
+  readonly provider: string;
+  readonly command: CliCommand;
+  readonly limits: CliLimits;
+  /** Any of them ends the turn. */
+  readonly signals: readonly AbortSignal[];
+  /** What a message says; called in order, and not after a terminal. */
+  readonly translate: (message: CliMessage) => Iterable<BackendEvent>;
+}
+
+/** The part of a CLI session that both CLIs have. */
+export interface CliSession {
+  readonly options: BackendSessionOptions;
+  /** The id to resume by, once a turn has told it. */
+  readonly id: string | undefined;
+  /** Fires when the session is terminated; shared by all its states. */
+  readonly ending: AbortController;
+}
+
+/**
+ * Runs the CLI and tells what it says. The terminal is told when the process is gone: it then has written down what a
+ * later turn resumes. Lines that are no JSON are passed over, as are those beyond the bound. A result is honoured whatever
+ * the exit code; without one the exit code, the signal and standard error make the failure.
+ */
+export async function* cliTurn({
+  provider,
+  command,
+  limits,
+  signals,
+  translate,
+}: CliTurn): AsyncGenerator<BackendEvent> {
+  const cancelled = () => signals.find(({ aborted }) => aborted);
+  const cancelledEvent = (signal: AbortSignal): BackendEvent => ({
+    type: 'error',
+    error: failureOf(signal.reason, { provider, signal }),
+  });
+  const early = cancelled();
+  if (early !== undefined) return yield cancelledEvent(early);
+  const cli = new CliProcess(command, limits);
+  const stop = () => cli.stop();
+  for (const signal of signals) signal.addEventListener('abort', stop, { once: true });
+  let terminal: BackendEvent | undefined;
+  let strange = 0;
+  try {
+    for await (const line of cli.lines()) {
+      const message = terminal === undefined ? parseLine(line) : undefined;
+      if (message === 'strange') strange += 1;
+      if (message === undefined || message === 'strange') continue;
+      for (const event of translate(message)) {
+        if (event.type !== 'result' && event.type !== 'error') yield event;
+        else terminal = event;
+        if (terminal !== undefined) break;
+      }
+      if (terminal !== undefined) cli.finish();
+    }
+    await cli.ended;
+    const late = cancelled();
+    if (late !== undefined) yield cancelledEvent(late);
+    else yield terminal ?? { type: 'error', error: withoutTerminal(provider, cli, strange) };
+  } finally {
+    for (const signal of signals) signal.removeEventListener('abort', stop);
+    cli.stop();
+    await cli.ended;
+  }
+}
+
+/** The environment a CLI gets: what any program needs, the vendor's own variables, and what the options say. */
+export function cliEnvironment(
+  vendor: RegExp,
+  added: Readonly<Record<string, string | undefined>> = {},
+): Record<string, string> {
+  const inherited = Object.entries(process.env).filter(([name]) => everyday.test(name) || vendor.test(name));
+  const all = { ...Object.fromEntries(inherited), ...added };
+  return Object.fromEntries(Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
+const everyday =
+  /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TERM|TMPDIR|TEMP|TMP|XDG_\w+|SSL_CERT_\w+|NODE_EXTRA_CA_CERTS|(HTTPS?|NO|ALL)_PROXY|SYSTEMROOT|COMSPEC|PATHEXT|APPDATA|LOCALAPPDATA|USERPROFILE)$/i;
+
+/** Linux takes 128 KiB for one argument; with some room, a prompt beyond it goes through standard input. */
+const longestArgument = 100_000;
+
+/** Whether a prompt cannot be an argument. */
+export function needsStdin(prompt: string): boolean {
+  return prompt.includes('\0') || Buffer.byteLength(prompt) > longestArgument;
+}
+
+function parseLine(line: string): CliMessage | 'strange' | undefined {
+  if (line.trim() === '') return undefined;
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as CliMessage) : 'strange';
+  } catch {
+    return 'strange';
+  }
+}
+
+function withoutTerminal(provider: string, cli: CliProcess, strange: number): BackendFailure {
+  const exit = cli.exit ?? { code: null, signal: null };
+  const { stderr, skippedLines } = cli;
+  const raw = { ...exit, stderr, strangeLines: strange, skippedLines };
+  const told = stderr.trim().split('\n').at(-1)?.trim() ?? '';
+  const because = told === '' ? '' : `: ${told}`;
+  if (exit.error !== undefined) {
+    const code = codeOf(exit.error);
+    return failure(provider, spawnKinds[code] ?? 'unknown', `The CLI did not start (${code})`, { raw });
+  }
+  if (cli.isIdle) return failure(provider, 'timeout', 'The CLI said nothing for too long and was ended', { raw });
+  if (exit.signal !== null)
+    return failure(provider, 'unknown', `The CLI was killed (${exit.signal})${because}`, { raw, retryable: true });
+  if (exit.code !== 0) {
+    const status = exit.code ?? undefined;
+    const facts = { raw, ...(status === undefined ? {} : { status }) };
+    return failure(provider, exitKinds[status ?? 0] ?? 'unknown', `The CLI exited with ${status}${because}`, facts);
+  }
+  return failure(provider, 'protocol', 'The CLI ended without telling a result', { raw, retryable: true });
+}
+
+/** What a shell means by its exit codes. */
+const exitKinds: Readonly<Record<number, FailureKind>> = { 124: 'timeout', 126: 'permission', 127: 'not_found' };
+
+const spawnKinds: Readonly<Record<string, FailureKind>> = {
+  ENOENT: 'not_found',
+  ENOTDIR: 'not_found',
+  EACCES: 'permission',
+  EPERM: 'permission',
+  E2BIG: 'invalid_request',
+  ERR_INVALID_ARG_VALUE: 'invalid_request',
+  EAGAIN: 'overloaded',
+  EMFILE: 'overloaded',
+  ENFILE: 'overloaded',
+  ENOMEM: 'overloaded',
+};
+
+function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'unknown';
+}

@@ -1,0 +1,155 @@
+/** The sessions of Genkit's agents in a store of ours, one tenant's. */
+import type { SessionSnapshot, SessionSnapshotInput, SessionState, SnapshotMutator } from 'genkit/beta';
+import { AgentFlowError, isAgentFlowError, SessionConflictError } from '../../errors.js';
+import type { Clock } from '../../internal/clock.js';
+import { diff } from '../../internal/diff.js';
+import { applyPatch } from '../../internal/patch.js';
+import type { Hold } from '../../session/lease.js';
+import { CheckpointPolicy } from '../../session/record.js';
+import type { SessionStore, StoredSession } from '../../session/store.js';
+import { jsonText } from '../../session/store-checks.js';
+import { Recent } from '../recent.js';
+import { asSnapshot, changeOf, firstRecord, forgetLine, lineOf, linesBefore, type SnapshotRecord } from './record.js';
+
+/** How sessions are kept. */
+export interface SnapshotSessionsParts {
+  readonly store: SessionStore;
+  readonly hold: (store: SessionStore, sessionId: string) => Promise<Hold>;
+  readonly clock: Clock;
+  readonly mayBranch: boolean;
+  readonly keepVersions: number | undefined;
+}
+
+/** What a save has done. */
+export interface SavedSnapshot {
+  readonly snapshot: SessionSnapshot;
+  /** Snapshots that retention has dropped with it. */
+  readonly dropped: readonly string[];
+}
+
+/** A session's newest version. Nobody else has its record, so it is changed in place. */
+interface Head {
+  readonly version: number;
+  readonly record: SnapshotRecord | undefined;
+  readonly checkpoints: CheckpointPolicy;
+}
+
+const rememberedHeads = 100;
+
+/** Every save is the next version of its session, and writes what has changed. */
+export class SnapshotSessions {
+  readonly #parts: SnapshotSessionsParts;
+  /** As this process saw them last. */
+  readonly #heads = new Recent<Head>(rememberedHeads);
+
+  constructor(parts: SnapshotSessionsParts) {
+    this.#parts = parts;
+  }
+
+  /** A snapshot of the session, by default the one that was made last. */
+  async find(sessionId: string, snapshotId?: string): Promise<SessionSnapshot | undefined> {
+    const { record } = await this.#load(sessionId);
+    const id = snapshotId ?? record?.leaf;
+    const line = record === undefined || id === undefined ? undefined : lineOf(record, id);
+    if (record === undefined || id === undefined || line === undefined) return undefined;
+    return asSnapshot(id, line, id === record.leaf ? record.state : await this.#stateAt(sessionId, line.version));
+  }
+
+  async exists(sessionId: string): Promise<boolean> {
+    return (await this.#parts.store.load(sessionId)) !== undefined;
+  }
+
+  /**
+   * Saves what the mutator makes of a snapshot; `undefined` when it makes nothing of it. Throws `SessionConflictError` for
+   * a snapshot that does not go on from the newest one.
+   */
+  async save(sessionId: string, snapshotId: string, mutator: SnapshotMutator): Promise<SavedSnapshot | undefined> {
+    const hold = await this.#parts.hold(this.#parts.store, sessionId);
+    try {
+      for (;;) {
+        const known = this.#heads.get(sessionId);
+        const head = known ?? (await this.#load(sessionId));
+        this.#heads.delete(sessionId);
+        try {
+          return await this.#saveOn(head, { hold, sessionId, snapshotId, mutator });
+        } catch (error) {
+          // Another process may have saved since this one looked: then once more, from what is there now.
+          const isStale = known !== undefined && isAgentFlowError(error) && error.code === 'SESSION_CONFLICT';
+          if (!isStale) throw error;
+        }
+      }
+    } finally {
+      await hold.release();
+    }
+  }
+
+  async #saveOn(head: Head, save: Omit<SaveRequest, 'next'> & { mutator: SnapshotMutator }) {
+    const { sessionId, snapshotId, mutator } = save;
+    const { record, version } = head;
+    const line = record === undefined ? undefined : lineOf(record, snapshotId);
+    const isLeaf = record?.leaf === snapshotId;
+    const state = isLeaf || line === undefined ? record?.state : await this.#stateAt(sessionId, line.version);
+    const next = jsonSnapshot(mutator(line && structuredClone(asSnapshot(snapshotId, line, state))));
+    if (next === null) {
+      this.#heads.set(sessionId, head);
+      return undefined;
+    }
+    if (line !== undefined && !isLeaf && diff(state, next.state).length > 0) {
+      throw new SessionConflictError(sessionId, line.version, version);
+    }
+    return this.#write(head, { ...save, next });
+  }
+
+  async #write(head: Head, { hold, sessionId, snapshotId, next }: SaveRequest): Promise<SavedSnapshot> {
+    const { store, clock, mayBranch, keepVersions } = this.#parts;
+    const { record, version, checkpoints } = head;
+    const snapshot = { ...next, snapshotId };
+    const retention = keepVersions === undefined ? {} : { keepVersions };
+    if (record === undefined) {
+      const first = firstRecord(snapshotId, next);
+      const change = { kind: 'checkpoint', record: first } as const;
+      await store.save(hold.lease, { expectedVersion: 0, change, ...retention });
+      this.#heads.set(sessionId, { version: 1, record: first, checkpoints });
+      return { snapshot, dropped: [] };
+    }
+    const dropped = keepVersions === undefined ? [] : linesBefore(record, version + 2 - keepVersions);
+    const save = { sessionId, snapshotId, next, version, now: clock.now(), mayBranch };
+    const patch = [...changeOf(save, record), ...dropped.map(forgetLine)];
+    if (patch.length > 0) {
+      const change = checkpoints.choose(patch, () => applyPatch(record, patch));
+      await store.save(hold.lease, { expectedVersion: version, change, ...retention });
+    }
+    const after = applyPatch(record, patch, 'all') as SnapshotRecord;
+    this.#heads.set(sessionId, { version: patch.length > 0 ? version + 1 : version, record: after, checkpoints });
+    return { snapshot, dropped };
+  }
+
+  async #load(sessionId: string): Promise<Head> {
+    const stored = await this.#parts.store.load(sessionId);
+    if (stored === undefined) return { version: 0, record: undefined, checkpoints: new CheckpointPolicy(0) };
+    return { version: stored.head, record: recordOf(stored), checkpoints: new CheckpointPolicy(stored.size) };
+  }
+
+  async #stateAt(sessionId: string, version: number): Promise<SessionState | undefined> {
+    const stored = await this.#parts.store.load(sessionId, { version });
+    return stored === undefined ? undefined : recordOf(stored).state;
+  }
+}
+
+interface SaveRequest {
+  readonly hold: Hold;
+  readonly sessionId: string;
+  readonly snapshotId: string;
+  readonly next: SessionSnapshotInput;
+}
+
+/** A snapshot as a store keeps it, sharing nothing with the caller's. Throws `INVALID_VALUE` for what is not JSON. */
+export function jsonSnapshot(snapshot: SessionSnapshotInput | null): SessionSnapshotInput | null {
+  return snapshot === null ? null : JSON.parse(jsonText(snapshot, 'snapshot'));
+}
+
+function recordOf({ checkpoint, patches }: StoredSession): SnapshotRecord {
+  const record = patches.reduce<unknown>((before, patch) => applyPatch(before, patch, 'all'), checkpoint);
+  if (typeof record === 'object' && record !== null && 'leaf' in record) return record as SnapshotRecord;
+  throw new AgentFlowError('STORE_CORRUPT', 'This session was not made by an agent of Genkit');
+}

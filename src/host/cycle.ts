@@ -1,0 +1,240 @@
+/**
+ * One prompt through its turn: `preTurn`, the backend, the decision, `postTurn`. What follows from the decision is the
+ * actor's.
+ *
+ * Source: `GenAgent`: `pre_turn → [prompt:start] → events × handle_stream_event → [prompt:stop] → handle_response →
+ * post_turn`; of a failed turn `[prompt:error] → handle_error → post_turn`.
+ */
+import type { Backend, BackendEvent, Prompt } from '../backends/backend.js';
+import { AgentFlowError, type ErrorCode } from '../errors.js';
+import type { Clock } from '../internal/clock.js';
+import type { Decision, TurnInfo, TurnOutcome } from './behaviour.js';
+import { runAs } from './current.js';
+import type { Observers, Told, TurnFacts } from './events.js';
+import { type Ledger, type Reservation, type Spent, spentBy } from './ledger.js';
+import type { Mind } from './mind.js';
+import type { Policies } from './options.js';
+import { endTurnSpan, inTurnSpan } from './otel.js';
+import type { AgentRecord } from './record.js';
+import { passOn, type Request } from './request.js';
+import { runTurn, type TurnEnd } from './turn.js';
+
+/** What an agent's turns have in common. */
+export interface CycleParts {
+  readonly name: string;
+  readonly backend: Backend;
+  readonly mind: Mind;
+  readonly record: AgentRecord;
+  readonly policies: Policies;
+  readonly clock: Clock;
+  readonly observers: Observers;
+  /** The agent's own budget and the host's. */
+  readonly ledgers: readonly Ledger[];
+  /** The backend has told the id to resume by. */
+  readonly onSessionId: (sessionId: string) => void;
+}
+
+/** A prompt that will not be asked. */
+export interface Refusal {
+  readonly error: AgentFlowError;
+  /** `preTurn` decided so. */
+  readonly halts: boolean;
+}
+
+/** A turn that has ended, and what its callbacks made of it. */
+export interface TurnClosed {
+  readonly outcome: TurnOutcome;
+  readonly decision: Decision<unknown>;
+}
+
+/** An agent's turns, one at a time. */
+export class TurnCycle {
+  readonly #parts: CycleParts;
+  #session: unknown;
+  #controller: AbortController | undefined;
+  #reservations: readonly Reservation[] = [];
+  #startedAt = 0;
+
+  constructor(parts: CycleParts, session: unknown) {
+    this.#parts = parts;
+    this.#session = session;
+  }
+
+  get session(): unknown {
+    return this.#session;
+  }
+
+  /** Another session takes its place. */
+  replaceSession(session: unknown): void {
+    this.#session = session;
+  }
+
+  /** When the turn in flight began, in milliseconds since the Unix epoch. */
+  get startedAt(): number {
+    return this.#startedAt;
+  }
+
+  /** From when a prompt is taken until its backend has ended. */
+  get canBeCut(): boolean {
+    return this.#controller !== undefined;
+  }
+
+  /** Ends what the backend does; the error is how the turn failed. */
+  cut(error: AgentFlowError): void {
+    this.#controller?.abort(error);
+  }
+
+  /** A prompt was taken: from here on it can be cut. */
+  open(): void {
+    this.#controller = new AbortController();
+  }
+
+  /** Asks `preTurn` and the budgets. */
+  async prepare(request: Request): Promise<Prompt | Refusal> {
+    const { mind } = this.#parts;
+    const preparation = await mind.preTurn(request.prompt);
+    if (preparation.decision === 'proceed') return this.reserve() ?? preparation.prompt;
+    this.#controller = undefined;
+    if (preparation.decision === 'invalid') return { error: preparation.error, halts: false };
+    const halts = preparation.decision === 'halt';
+    const code: ErrorCode = halts ? 'TURN_HALTED' : 'TURN_SKIPPED';
+    const what = halts ? 'halted the agent instead of asking' : 'skipped the prompt';
+    return { error: new AgentFlowError(code, `preTurn ${what}`), halts };
+  }
+
+  /** Holds the turn's share of every budget, or of none. */
+  reserve(): Refusal | undefined {
+    const held: Reservation[] = [];
+    try {
+      for (const ledger of this.#parts.ledgers) held.push(ledger.reserve());
+      this.#reservations = held;
+      return undefined;
+    } catch (error) {
+      for (const reservation of held) reservation.settle();
+      this.#controller = undefined;
+      return { error: error as AgentFlowError, halts: false };
+    }
+  }
+
+  /** Tells that the turn begins. */
+  announce(request: Request, prompt: Prompt): void {
+    const { observers, mind, clock } = this.#parts;
+    const facts = factsOf(request);
+    this.#startedAt = clock.now();
+    this.#tell({ type: 'turn.start', ...facts });
+    const content = { prompt, originalPrompt: request.prompt, agentState: mind.state };
+    const rewritten = prompt !== request.prompt;
+    this.#tell({ type: 'prompt.start', rewritten, ...facts, ...(observers.withContent ? content : {}) });
+  }
+
+  /** Runs the turn. Never rejects; `undefined` when the agent has ended meanwhile, and nothing more is to happen. */
+  async run(request: Request, prompt: Prompt, hasEnded: () => boolean): Promise<TurnClosed | undefined> {
+    const end = await this.#askBackend(request, prompt);
+    this.#session = end.session;
+    this.#controller = undefined;
+    const spent = this.#parts.record.add(request.ref, end);
+    for (const reservation of this.#reservations) {
+      reservation.use(spent);
+      reservation.settle();
+    }
+    this.#reservations = [];
+    this.#tellEnd(request, end);
+    if (hasEnded()) return undefined;
+    const closed = await this.close(request, prompt, end.error ?? end.response);
+    this.#tellClosed(request, closed.outcome, end, spent);
+    return closed;
+  }
+
+  /** What the callbacks make of a turn's end. */
+  async close(request: Request, prompt: Prompt, ended: AgentFlowError | TurnEnd['response']): Promise<TurnClosed> {
+    const { mind } = this.#parts;
+    const turn: TurnInfo = { ...factsOf(request), prompt };
+    let outcome: TurnOutcome =
+      ended instanceof AgentFlowError ? { ok: false, error: ended } : { ok: true, response: ended };
+    let decision: Decision<unknown> | undefined;
+    if (outcome.ok) {
+      const decided = await mind.handleResponse(outcome.response, turn);
+      if (decided.ok) decision = decided.decision;
+      else outcome = { ok: false, error: decided.error };
+    }
+    if (!outcome.ok) decision = await mind.handleError(outcome.error, turn);
+    await mind.postTurn(outcome, request.ref);
+    return { outcome, decision: decision ?? { decision: 'noreply', state: mind.state } };
+  }
+
+  async #askBackend(request: Request, prompt: Prompt): Promise<TurnEnd> {
+    const { name, backend, clock, policies } = this.#parts;
+    const controller = this.#controller ?? new AbortController();
+    const { watchdogMs } = policies;
+    const bark = () =>
+      controller.abort(new AgentFlowError('TURN_TIMEOUT', `The turn took longer than ${watchdogMs} ms`));
+    const calm = watchdogMs === Infinity ? undefined : clock.after(watchdogMs, bark);
+    const used = { usage: undefined };
+    const onEvent = (event: BackendEvent) => this.#hear(event, request, used, controller);
+    const end = await runAs(name, () =>
+      inTurnSpan(name, backend.name, factsOf(request), async (span) => {
+        const ended = await runTurn({
+          backend,
+          session: this.#session,
+          prompt,
+          signal: controller.signal,
+          onEvent,
+          maxEvents: policies.maxEvents,
+          isLossless: policies.isLossless,
+          now: () => clock.now(),
+        });
+        endTurnSpan(span, ended.response, ended.error?.code);
+        return ended;
+      }),
+    );
+    calm?.();
+    return end;
+  }
+
+  #hear(
+    event: BackendEvent,
+    request: Request,
+    used: { usage: Spent | undefined },
+    controller: AbortController,
+  ): void | Promise<void> {
+    const { mind, onSessionId } = this.#parts;
+    passOn(request, event);
+    if (event.type === 'session') onSessionId(event.sessionId);
+    if (event.type === 'usage' && this.#reservations.length > 0) {
+      const { usd, tokens } = spentBy(event.usage);
+      used.usage = { usd: (used.usage?.usd ?? 0) + usd, tokens: (used.usage?.tokens ?? 0) + tokens };
+      for (const reservation of this.#reservations) {
+        const broken = reservation.use(used.usage);
+        if (broken !== undefined) controller.abort(broken);
+      }
+    }
+    // What is heard after a cut changes nothing any more.
+    if (mind.hearsStream && !controller.signal.aborted) return mind.streamEvent(event);
+  }
+
+  #tellEnd(request: Request, { error, response }: TurnEnd): void {
+    const { durationMs } = response;
+    const facts = factsOf(request);
+    if (error !== undefined) this.#tell({ type: 'prompt.error', code: error.code, durationMs, ...facts });
+    else this.#tell({ type: 'prompt.stop', durationMs, ...facts, ...(this.#parts.observers.withContent ? { response } : {}) });
+  }
+
+  #tellClosed(request: Request, outcome: TurnOutcome, { response }: TurnEnd, { usd: costUsd }: Spent): void {
+    const durationMs = this.#parts.clock.now() - this.#startedAt;
+    const { inputTokens = 0, outputTokens = 0 } = response.usage ?? {};
+    const sums = { durationMs, inputTokens, outputTokens, costUsd };
+    const facts = factsOf(request);
+    if (outcome.ok) this.#tell({ type: 'turn.stop', ...facts, ...sums });
+    else this.#tell({ type: 'turn.error', code: outcome.error.code, ...facts, ...sums });
+  }
+
+  #tell(told: Told): void {
+    this.#parts.observers.tell(this.#parts.name, told);
+  }
+}
+
+/** Which attempt at which request. */
+export function factsOf({ ref, attempt, origin }: Request): TurnFacts {
+  return { ref, attempt, origin };
+}
+

@@ -1,0 +1,104 @@
+/** One bounded FIFO: push, shift and removal from the middle cost the same however long it is. */
+
+/** What a mailbox holds. */
+export interface Mail {
+  readonly ref: string;
+  /** When it came, as a number that grows. */
+  readonly order: number;
+  readonly bytes: number;
+}
+
+/** How much may wait. */
+export interface QueueLimits {
+  /** 0: nothing waits. */
+  readonly maxCount: number;
+  readonly maxBytes: number;
+}
+
+/** Below this many empty places at the front, closing them up is not worth it. */
+const smallestGap = 1_024;
+
+/** What waits for an agent, in the order it came. */
+export class Mailbox<Item extends Mail> {
+  #places: (Item | undefined)[] = [];
+  /** The first place that may be taken. */
+  #head = 0;
+  /** Places closed up so far: what a ref was filed under stays right. */
+  #dropped = 0;
+  readonly #placeOf = new Map<string, number>();
+  #bytes = 0;
+
+  get size(): number {
+    return this.#placeOf.size;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether one more fits. */
+  hasRoomFor(bytes: number, { maxCount, maxBytes }: QueueLimits): boolean {
+    return this.size < maxCount && this.#bytes + bytes <= maxBytes;
+  }
+
+  get(ref: string): Item | undefined {
+    const place = this.#placeOf.get(ref);
+    return place === undefined ? undefined : this.#places[place - this.#dropped];
+  }
+
+  push(item: Item): void {
+    this.#placeOf.set(item.ref, this.#places.push(item) - 1 + this.#dropped);
+    this.#bytes += item.bytes;
+  }
+
+  /** The oldest, left where it is. */
+  peek(): Item | undefined {
+    if (this.size === 0) return undefined;
+    while (this.#places[this.#head] === undefined) this.#head += 1;
+    return this.#places[this.#head];
+  }
+
+  shift(): Item | undefined {
+    const item = this.peek();
+    return item === undefined ? undefined : this.remove(item.ref);
+  }
+
+  remove(ref: string): Item | undefined {
+    const item = this.get(ref);
+    const place = this.#placeOf.get(ref);
+    if (item === undefined || place === undefined) return undefined;
+    this.#places[place - this.#dropped] = undefined;
+    this.#placeOf.delete(ref);
+    this.#bytes -= item.bytes;
+    this.#closeUp();
+    return item;
+  }
+
+  /** Takes everything out, oldest first. */
+  clear(): Item[] {
+    const items = this.items();
+    this.#places = [];
+    this.#head = 0;
+    this.#placeOf.clear();
+    this.#bytes = 0;
+    return items;
+  }
+
+  /** Oldest first. */
+  items(): Item[] {
+    return this.#places.filter((item) => item !== undefined);
+  }
+
+  /** Paid for by the shifts that made the gap. */
+  #closeUp(): void {
+    if (this.size === 0) {
+      this.#dropped += this.#places.length;
+      this.#places = [];
+      this.#head = 0;
+    } else if (this.#head > smallestGap && this.#head * 2 > this.#places.length) {
+      this.#places.splice(0, this.#head);
+      this.#dropped += this.#head;
+      this.#head = 0;
+    }
+  }
+}

@@ -1,0 +1,165 @@
+/** What a host remembers of one agent in a session store: a JSON document, changed in small steps, saved in groups. */
+import type { AgentConfig } from '../agent/agent.js';
+import { AgentFlowError } from '../errors.js';
+import { diff } from '../internal/diff.js';
+import { applyPatch, type PatchOperation } from '../internal/patch.js';
+import type { Origin } from './behaviour.js';
+import type { Totals, TurnResult } from './record.js';
+
+/** Any session store of this package. */
+export type HostStore = NonNullable<AgentConfig['store']>;
+
+type StoredSession = NonNullable<Awaited<ReturnType<HostStore['load']>>>;
+type Lease = NonNullable<Awaited<ReturnType<HostStore['acquire']>>>;
+
+/** A request as it is kept; the key is its place in the order of arrival. */
+export interface KeptRequest {
+  readonly ref: string;
+  readonly origin: Origin;
+  readonly prompt: unknown;
+  readonly attempt: number;
+}
+
+/** Everything that is remembered of an agent. */
+export interface KeptAgent {
+  readonly format: 1;
+  /** The behaviour's name, if it has one. */
+  readonly behaviour: string | null;
+  /** How the backend's session was started. */
+  readonly session: unknown;
+  readonly sessionId: string | null;
+  readonly state: unknown;
+  readonly hasRun: boolean;
+  readonly halted: boolean;
+  /** Places of the request in flight and of the self-chain; the prompt is what `preTurn` made of it. */
+  readonly current: { readonly order: number; readonly prompt: unknown } | null;
+  readonly chain: number | null;
+  readonly totals: Totals;
+  readonly requests: Readonly<Record<string, KeptRequest>>;
+  readonly notifications: Readonly<Record<string, unknown>>;
+  readonly results: Readonly<Record<string, { readonly ref: string; readonly outcome: unknown }>>;
+  readonly history: Readonly<Record<string, TurnResult>>;
+}
+
+/** Parts of the document that are replaced as a whole. */
+export type KeptField = 'sessionId' | 'halted' | 'hasRun' | 'current' | 'chain' | 'totals' | 'state';
+/** Parts that hold members of their own. */
+export type KeptSection = 'requests' | 'notifications' | 'results' | 'history';
+
+/** A host of the same name takes its predecessor's agents over at once, so the time only matters to strangers. */
+const leaseTtlMs = 60_000;
+/** Below this many characters of changes a new checkpoint is never worth it. */
+const smallestGap = 16_384;
+
+/** The memory of one agent. Whoever opens it last has it; earlier holders are refused with `LEASE_LOST`. */
+export class AgentMemory {
+  readonly #store: HostStore;
+  readonly #lease: Lease;
+  /** Its own down to its sections; the values in them are shared and never written into. */
+  #document: Writable<KeptAgent> | undefined;
+  #head: number;
+  #pending: PatchOperation[] = [];
+  #size = 0;
+  #wholeSize = 0;
+  #last: Promise<void> = Promise.resolve();
+  #scheduled: Promise<void> | undefined;
+
+  /** Use {@link AgentMemory.open}. */
+  constructor(store: HostStore, lease: Lease, stored: StoredSession | undefined) {
+    this.#store = store;
+    this.#lease = lease;
+    this.#head = stored?.head ?? 0;
+    this.#document = stored === undefined ? undefined : rebuild(stored);
+    this.#size = stored?.size ?? 0;
+  }
+
+  /** Takes the memory of a name. Rejects with the store's errors. */
+  static async open(store: HostStore, name: string, owner: string): Promise<AgentMemory> {
+    const lease = await store.acquire(name, { owner, ttlMs: leaseTtlMs, takeover: true });
+    if (lease === undefined) throw new AgentFlowError('SESSION_BUSY', `The memory of "${name}" is held by another host`);
+    return new AgentMemory(store, lease, await store.load(name));
+  }
+
+  /** What is remembered; `undefined`: nothing yet. */
+  get kept(): KeptAgent | undefined {
+    return this.#document;
+  }
+
+  /** The first thing remembered. */
+  begin(kept: KeptAgent): Promise<void> {
+    const { requests, notifications, results, history } = kept;
+    const own = { requests: { ...requests }, notifications: { ...notifications } };
+    this.#document = { ...kept, ...own, results: { ...results }, history: { ...history } };
+    this.#pending.push({ op: 'replace', path: '', value: kept });
+    return this.flush();
+  }
+
+  /** Replaces a field; what it shares with its predecessor is not written again. */
+  put<Field extends KeptField>(field: Field, value: KeptAgent[Field]): void {
+    if (this.#document === undefined) return;
+    this.#pending.push(...diff(this.#document[field], value, undefined, `/${field}`));
+    this.#document[field] = value;
+  }
+
+  add<Section extends KeptSection>(section: Section, key: number, value: KeptAgent[Section][string]): void {
+    if (this.#document === undefined) return;
+    this.#pending.push({ op: 'add', path: `/${section}/${key}`, value });
+    (this.#document[section] as Record<number, unknown>)[key] = value;
+  }
+
+  remove(section: KeptSection, key: number): void {
+    const members = this.#document?.[section] as Record<number, unknown> | undefined;
+    if (members === undefined || !Object.hasOwn(members, key)) return;
+    this.#pending.push({ op: 'remove', path: `/${section}/${key}` });
+    delete members[key];
+  }
+
+  /** Resolves when the store has everything that was changed before the call. Changes of the same moment are one write. */
+  flush(): Promise<void> {
+    this.#scheduled ??= this.#last = this.#last.then(() => {
+      this.#scheduled = undefined;
+      return this.#save();
+    });
+    const flushed = this.#scheduled;
+    flushed.catch(() => {});
+    return flushed;
+  }
+
+  /** Forgets everything. */
+  async erase(): Promise<void> {
+    await this.#last.catch(() => {});
+    await this.#store.delete(this.#lease.sessionId);
+  }
+
+  /** Lets go, and keeps what is remembered. */
+  async release(): Promise<void> {
+    await this.flush().catch(() => {});
+    await this.#store.release(this.#lease);
+  }
+
+  async #save(): Promise<void> {
+    const patch = this.#pending;
+    if (patch.length === 0) return;
+    this.#pending = [];
+    this.#size += JSON.stringify(patch).length;
+    const isWhole = this.#head === 0 || this.#size > this.#wholeSize * 2 + smallestGap;
+    const change = isWhole
+      ? ({ kind: 'checkpoint', record: this.#document } as const)
+      : ({ kind: 'patch', patch } as const);
+    if (isWhole) this.#size = this.#wholeSize = JSON.stringify(this.#document).length;
+    await this.#store.save(this.#lease, { expectedVersion: this.#head, change, keepVersions: 1 });
+    this.#head += 1;
+  }
+}
+
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+function rebuild({ checkpoint, patches }: StoredSession): Writable<KeptAgent> {
+  try {
+    let document = checkpoint;
+    for (const patch of patches) document = applyPatch(document, patch, 'all');
+    return document as Writable<KeptAgent>;
+  } catch (cause) {
+    throw new AgentFlowError('STORE_CORRUPT', 'What is remembered of the agent does not follow from what was before', { cause });
+  }
+}

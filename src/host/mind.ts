@@ -1,0 +1,180 @@
+/** An agent's state and the callbacks that change it, one at a time; what they throw is contained here. */
+import type { BackendEvent, Prompt, Response } from '../backends/backend.js';
+import type { AgentFlowError } from '../errors.js';
+import { deepFreeze } from '../internal/freeze.js';
+import type { Behaviour, Decision, EndReason, PreTurnDecision, TurnInfo, TurnOutcome } from './behaviour.js';
+import { runAs } from './current.js';
+import type { Told } from './events.js';
+import { callbackFailed } from './host-errors.js';
+
+/** A behaviour whose types nobody knows any more. */
+export type AnyBehaviour = Behaviour<unknown, unknown, unknown>;
+
+/** What a {@link Mind} is made of. */
+export interface MindParts {
+  readonly name: string;
+  readonly behaviour: AnyBehaviour;
+  readonly state: unknown;
+  /** States are remembered, so nobody may change one in place. */
+  readonly isFrozen: boolean;
+  readonly tell: (told: Told) => void;
+  /** A callback has answered another state. */
+  readonly onState: ((state: unknown) => void) | undefined;
+}
+
+/** How `preTurn` went; `invalid` is an answer that it may not give. */
+export type Preparation = PreTurnDecision<unknown> | { readonly decision: 'invalid'; readonly error: AgentFlowError };
+
+/** How a decision went: what was decided, or why not. */
+export type Decided =
+  | { readonly ok: true; readonly decision: Decision<unknown> }
+  | { readonly ok: false; readonly error: AgentFlowError };
+
+/** An agent's state and callbacks. */
+export class Mind {
+  readonly #parts: MindParts;
+  #state: unknown;
+
+  constructor(parts: MindParts) {
+    this.#parts = parts;
+    this.#state = parts.isFrozen ? deepFreeze(parts.state) : parts.state;
+  }
+
+  get state(): unknown {
+    return this.#state;
+  }
+
+  get hearsStream(): boolean {
+    return this.#parts.behaviour.handleStreamEvent !== undefined;
+  }
+
+  get hasPreRun(): boolean {
+    return this.#parts.behaviour.preRun !== undefined;
+  }
+
+  /** Rejects with `CALLBACK_FAILED`. */
+  async preRun(): Promise<void> {
+    await this.#replaceState('preRun', (behaviour, state) => behaviour.preRun?.(state));
+  }
+
+  /** Rejects with `CALLBACK_FAILED`, and keeps the state that was. */
+  async streamEvent(event: BackendEvent): Promise<void> {
+    await this.#replaceState('handleStreamEvent', (behaviour, state) => behaviour.handleStreamEvent?.(event, state));
+  }
+
+  async preTurn(prompt: Prompt): Promise<Preparation> {
+    const { behaviour } = this.#parts;
+    if (behaviour.preTurn === undefined) return { decision: 'proceed', prompt, state: this.#state };
+    let answer: unknown;
+    try {
+      answer = await this.#call(() => behaviour.preTurn?.(prompt, this.#state));
+    } catch (error) {
+      this.#tellFailure('preTurn', error);
+      return { decision: 'skip', state: this.#state };
+    }
+    if (!isDecision(answer, ['proceed', 'skip', 'halt'])) {
+      const error = callbackFailed('preTurn', undefined);
+      this.#tellFailure('preTurn', error);
+      return { decision: 'invalid', error };
+    }
+    this.#adopt(answer.state);
+    return answer as PreTurnDecision<unknown>;
+  }
+
+  handleResponse(response: Response, turn: TurnInfo): Promise<Decided> {
+    return this.#decide('handleResponse', (behaviour, state) =>
+      behaviour.handleResponse(turn.ref, response, state, turn),
+    );
+  }
+
+  /** A callback that is not there, or fails, leaves the state as it is and asks for nothing. */
+  async handleError(error: AgentFlowError, turn: TurnInfo): Promise<Decision<unknown>> {
+    if (this.#parts.behaviour.handleError === undefined) return this.#nothing();
+    const decided = await this.#decide('handleError', (behaviour, state) =>
+      behaviour.handleError?.(turn.ref, error, state, turn),
+    );
+    return decided.ok ? decided.decision : this.#nothing();
+  }
+
+  /** As {@link handleError}. */
+  async handleEvent(event: unknown): Promise<Decision<unknown>> {
+    if (this.#parts.behaviour.handleEvent === undefined) return this.#nothing();
+    const decided = await this.#decide('handleEvent', (behaviour, state) => behaviour.handleEvent?.(event, state));
+    return decided.ok ? decided.decision : this.#nothing();
+  }
+
+  async postTurn(outcome: TurnOutcome, ref: string): Promise<void> {
+    if (this.#parts.behaviour.postTurn === undefined) return;
+    await this.#replaceState('postTurn', (behaviour, state) => behaviour.postTurn?.(outcome, ref, state)).catch(() => {});
+  }
+
+  async postRun(): Promise<void> {
+    const { behaviour } = this.#parts;
+    if (behaviour.postRun === undefined) return;
+    await this.#call(() => behaviour.postRun?.(this.#state)).catch((error) => this.#tellFailure('postRun', error));
+  }
+
+  async terminate(reason: EndReason): Promise<void> {
+    const { behaviour } = this.#parts;
+    if (behaviour.terminate === undefined) return;
+    await this.#call(() => behaviour.terminate?.(reason, this.#state)).catch((error) =>
+      this.#tellFailure('terminate', error),
+    );
+  }
+
+  async #decide(callback: string, ask: (behaviour: AnyBehaviour, state: unknown) => unknown): Promise<Decided> {
+    try {
+      const answer = await this.#call(() => ask(this.#parts.behaviour, this.#state));
+      if (!isDecision(answer, ['noreply', 'prompt', 'halt'])) throw callbackFailed(callback, undefined);
+      this.#adopt(answer.state);
+      return { ok: true, decision: answer as Decision<unknown> };
+    } catch (thrown) {
+      this.#tellFailure(callback, thrown);
+      return { ok: false, error: callbackFailed(callback, thrown) };
+    }
+  }
+
+  async #replaceState(
+    callback: string,
+    next: (behaviour: AnyBehaviour, state: unknown) => unknown,
+  ): Promise<void> {
+    try {
+      const state = await this.#call(() => next(this.#parts.behaviour, this.#state));
+      if (state === undefined && this.#state !== undefined) throw callbackFailed(callback, undefined);
+      this.#adopt(state);
+    } catch (thrown) {
+      this.#tellFailure(callback, thrown);
+      throw callbackFailed(callback, thrown);
+    }
+  }
+
+  #call<T>(work: () => T | PromiseLike<T>): Promise<T> {
+    return runAs(this.#parts.name, work);
+  }
+
+  #adopt(state: unknown): void {
+    if (state === this.#state) return;
+    this.#state = this.#parts.isFrozen ? deepFreeze(state) : state;
+    this.#parts.onState?.(this.#state);
+  }
+
+  #nothing(): Decision<unknown> {
+    return { decision: 'noreply', state: this.#state };
+  }
+
+  #tellFailure(callback: string, error: unknown): void {
+    this.#parts.tell({ type: 'callback.failed', callback, error });
+  }
+}
+
+function isDecision(answer: unknown, allowed: readonly string[]): answer is { readonly state: unknown } {
+  if (typeof answer !== 'object' || answer === null || !('decision' in answer) || !('state' in answer)) return false;
+  const { decision } = answer;
+  if (typeof decision !== 'string' || !allowed.includes(decision)) return false;
+  return !['prompt', 'proceed'].includes(decision) || ('prompt' in answer && isPrompt(answer.prompt));
+}
+
+/** Text, or Genkit parts. */
+export function isPrompt(value: unknown): value is Prompt {
+  return typeof value === 'string' || (Array.isArray(value) && value.every((part) => typeof part === 'object'));
+}

@@ -1,0 +1,135 @@
+/** What an agent is started with, its defaults filled in and checked, once. */
+import type { Backend } from '../backends/backend.js';
+import { InvalidValueError } from '../errors.js';
+import type { Budget } from './ledger.js';
+import type { QueueLimits } from './mailbox.js';
+
+/** How often, and how soon, an agent that died is started again. */
+export interface RestartLimits {
+  /** Deaths within `withinMs` after which it stays dead. @default 3 */
+  readonly maxRestarts?: number;
+  /** Milliseconds. @default 60_000 */
+  readonly withinMs?: number;
+  /** Milliseconds before the first restart; doubled for each further one. @default 100 */
+  readonly backoffMs?: number;
+  /** Milliseconds. @default 10_000 */
+  readonly maxBackoffMs?: number;
+}
+
+/** The bounds and policies of an agent. Times are in milliseconds; a bound of 0 means that nothing is kept or waits. */
+export interface AgentPolicies {
+  /** A turn that takes longer fails with `TURN_TIMEOUT`; `Infinity`: it may. @default 600_000 */
+  readonly watchdogMs?: number;
+  /** Prompts that may wait. @default 1_000 */
+  readonly maxPendingPrompts?: number;
+  /** Bytes of prompts that may wait. @default 1_048_576 */
+  readonly maxPendingPromptBytes?: number;
+  /** Notifications that may wait for a turn's end. @default 1_000 */
+  readonly maxPendingNotifications?: number;
+  /** Bytes of notifications that may wait. @default 1_048_576 */
+  readonly maxPendingNotificationBytes?: number;
+  /** Events that a turn's response keeps; its text and usage are whole all the same. @default 1_000 */
+  readonly maxEventsPerTurn?: number;
+  /** `lossless`: a turn with more events fails with `TURN_EVENTS_OVERFLOW`. @default 'compact' */
+  readonly eventRetention?: 'compact' | 'lossless';
+  /** Outcomes of `tell` that are kept for `poll` and `await`. @default 100 */
+  readonly maxTellResults?: number;
+  /** Turns that `history` keeps. @default 100 */
+  readonly maxHistory?: number;
+  /** What this agent may spend. @default no limit */
+  readonly budget?: Budget;
+  /** `on-crash` needs a host with a store: the agent comes back as it was last saved. @default 'never' */
+  readonly restart?: 'never' | 'on-crash';
+  readonly restartLimits?: RestartLimits;
+  /** What becomes of a turn that a dead process left behind: tried again, or failed with `TURN_LOST`. @default 'retry' */
+  readonly onLostTurn?: 'retry' | 'fail';
+  /** How long `stop` waits for a callback and for `terminate`. @default 5_000 */
+  readonly shutdownMs?: number;
+}
+
+/** How an agent is started. */
+export interface StartOptions extends AgentPolicies {
+  /** Unique in its host; any string but the empty one. */
+  readonly name: string;
+  readonly backend: Backend;
+}
+
+/** Policies with their defaults. */
+export interface Policies {
+  readonly watchdogMs: number;
+  readonly prompts: QueueLimits;
+  readonly notifications: QueueLimits;
+  readonly maxEvents: number;
+  readonly isLossless: boolean;
+  readonly maxTellResults: number;
+  readonly maxHistory: number;
+  readonly budget: Budget | undefined;
+  readonly restartsOnCrash: boolean;
+  readonly restartLimits: Required<RestartLimits>;
+  readonly retriesLostTurn: boolean;
+  readonly shutdownMs: number;
+}
+
+const mebibyte = 1_048_576;
+
+/** Fills in the defaults. Throws `INVALID_VALUE` for what cannot be. */
+export function policiesOf(options: AgentPolicies): Policies {
+  const {
+    watchdogMs = 600_000,
+    maxPendingPrompts = 1_000,
+    maxPendingPromptBytes = mebibyte,
+    maxPendingNotifications = 1_000,
+    maxPendingNotificationBytes = mebibyte,
+    maxEventsPerTurn = 1_000,
+    eventRetention = 'compact',
+    maxTellResults = 100,
+    maxHistory = 100,
+    budget,
+    restart = 'never',
+    restartLimits = {},
+    onLostTurn = 'retry',
+    shutdownMs = 5_000,
+  } = options;
+  const { maxRestarts = 3, withinMs = 60_000, backoffMs = 100, maxBackoffMs = 10_000 } = restartLimits;
+  const counts = { maxPendingPrompts, maxPendingPromptBytes, maxPendingNotifications, maxPendingNotificationBytes };
+  const others = { maxEventsPerTurn, maxTellResults, maxHistory, maxRestarts, withinMs, backoffMs, maxBackoffMs, shutdownMs };
+  for (const [path, value] of Object.entries({ ...counts, ...others })) assertFrom(0, path, value);
+  assertFrom(1, 'watchdogMs', watchdogMs);
+  assertOneOf('eventRetention', eventRetention, ['compact', 'lossless']);
+  assertOneOf('restart', restart, ['never', 'on-crash']);
+  assertOneOf('onLostTurn', onLostTurn, ['retry', 'fail']);
+  return {
+    watchdogMs,
+    prompts: { maxCount: maxPendingPrompts, maxBytes: maxPendingPromptBytes },
+    notifications: { maxCount: maxPendingNotifications, maxBytes: maxPendingNotificationBytes },
+    maxEvents: maxEventsPerTurn,
+    isLossless: eventRetention === 'lossless',
+    maxTellResults,
+    maxHistory,
+    budget,
+    restartsOnCrash: restart === 'on-crash',
+    restartLimits: { maxRestarts, withinMs, backoffMs, maxBackoffMs },
+    retriesLostTurn: onLostTurn === 'retry',
+    shutdownMs,
+  };
+}
+
+/** Throws `INVALID_VALUE` for a name that is no name and for a backend that is none. */
+export function checkStart({ name, backend }: { readonly name: string; readonly backend?: Backend }): void {
+  if (typeof name !== 'string' || name === '') throw invalid('name', 'a non-empty string', typeof name);
+  if (typeof backend?.prompt !== 'function') throw invalid('backend', 'a backend', typeof backend);
+}
+
+/** One thing wrong with an option. */
+export function invalid(path: string, expected: string, received: string): InvalidValueError {
+  return new InvalidValueError('option', [{ path, expected, received }]);
+}
+
+function assertFrom(least: number, path: string, value: unknown): void {
+  if (value === Infinity || (Number.isSafeInteger(value) && (value as number) >= least)) return;
+  throw invalid(path, `a whole number from ${least}, or Infinity`, String(value));
+}
+
+function assertOneOf(path: string, value: string, allowed: readonly string[]): void {
+  if (!allowed.includes(value)) throw invalid(path, allowed.map((one) => `'${one}'`).join(' or '), String(value));
+}

@@ -1,0 +1,141 @@
+/** What an agent has answered and cost: results by ref, its history, its sums. */
+import type { Response } from '../backends/backend.js';
+import { AgentFlowError, type ErrorJson } from '../errors.js';
+import { frozenJson } from '../internal/json.js';
+import type { TurnOutcome } from './behaviour.js';
+import { type Spent, spentBy } from './ledger.js';
+import type { TurnEnd } from './turn.js';
+
+/** One turn as the record keeps it. Source: `AgentWorkshop.Backend`'s result map. */
+export interface TurnResult {
+  readonly ref: string;
+  /** The answer's text; of a failed turn, what there was of it. */
+  readonly result: string;
+  readonly sessionId: string | undefined;
+  /** US dollars; `undefined` when the backend does not tell. */
+  readonly costUsd: number | undefined;
+  /** The turn failed, or the backend marked its result as an error. */
+  readonly isError: boolean;
+  readonly durationMs: number;
+  /** Model turns inside this one; `undefined` when the backend does not tell. */
+  readonly numTurns: number | undefined;
+  /** Why it failed. */
+  readonly error?: ErrorJson;
+}
+
+/** An agent's sums. */
+export interface Totals {
+  readonly usd: number;
+  readonly tokens: number;
+  /** Turns that the backend answered. */
+  readonly turns: number;
+}
+
+/** What an agent has answered and cost. */
+export class AgentRecord {
+  readonly #maxHistory: number;
+  #history: TurnResult[] | undefined;
+  #usd = 0;
+  #tokens = 0;
+  #turns = 0;
+  #sessionId: string | undefined;
+
+  constructor(maxHistory: number) {
+    this.#maxHistory = maxHistory;
+  }
+
+  get totals(): Totals {
+    return { usd: this.#usd, tokens: this.#tokens, turns: this.#turns };
+  }
+
+  get sessionId(): string | undefined {
+    return this.#sessionId;
+  }
+
+  set sessionId(sessionId: string | undefined) {
+    this.#sessionId = sessionId;
+  }
+
+  /** Oldest first; the newest that are kept. */
+  get history(): readonly TurnResult[] {
+    return [...(this.#history ?? [])];
+  }
+
+  get last(): TurnResult | undefined {
+    return this.#history?.at(-1);
+  }
+
+  /** A turn has ended; answers what it used. */
+  add(ref: string, { response, error, isAnswered }: TurnEnd): Spent {
+    const spent = spentBy(response.usage, response.costUsd);
+    this.#usd += spent.usd;
+    this.#tokens += spent.tokens;
+    if (isAnswered) this.#turns += 1;
+    this.#sessionId = response.sessionId ?? this.#sessionId;
+    this.#history ??= [];
+    this.#history.push({
+      ref,
+      result: response.text,
+      sessionId: response.sessionId,
+      costUsd: response.costUsd,
+      isError: response.isError,
+      durationMs: response.durationMs,
+      numTurns: response.numTurns,
+      ...(error === undefined ? {} : { error: error.toJSON() }),
+    });
+    if (this.#history.length > this.#maxHistory) this.#history.shift();
+    return spent;
+  }
+
+  /** Goes on where an earlier process was. */
+  restore({ usd, tokens, turns }: Totals, sessionId: string | undefined, history: readonly TurnResult[]): void {
+    this.#usd = usd;
+    this.#tokens = tokens;
+    this.#turns = turns;
+    this.#sessionId = sessionId;
+    this.#history = history.length === 0 ? undefined : [...history];
+  }
+
+  /** The backend's session was started anew: what was said in the old one is no longer this one's. */
+  forgetSession(): void {
+    this.#sessionId = undefined;
+  }
+}
+
+/** Outcomes of `tell`, by ref. Reading does not take them away; beyond the bound the oldest go. Source: `max_tell_results`. */
+export class ResultBook {
+  readonly #max: number;
+  readonly #outcomes = new Map<string, { readonly outcome: TurnOutcome; readonly order: number }>();
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get(ref: string): TurnOutcome | undefined {
+    return this.#outcomes.get(ref)?.outcome;
+  }
+
+  /** Answers the place of the one that had to go, if one had to. */
+  add(ref: string, outcome: TurnOutcome, order: number): number | undefined {
+    this.#outcomes.set(ref, { outcome, order });
+    if (this.#outcomes.size <= this.#max) return undefined;
+    const [oldest] = this.#outcomes;
+    if (oldest === undefined) return undefined;
+    this.#outcomes.delete(oldest[0]);
+    return oldest[1].order;
+  }
+}
+
+/** An outcome as JSON, for a store; what JSON cannot carry of its events is left out. */
+export function toKeptOutcome(outcome: TurnOutcome): unknown {
+  const kept = outcome.ok ? outcome : { ok: false, error: outcome.error.toJSON() };
+  return frozenJson(kept, () => {});
+}
+
+/** The outcome that was kept. */
+export function fromKeptOutcome(kept: unknown): TurnOutcome {
+  const outcome = kept as { ok: true; response: Response } | { ok: false; error: ErrorJson };
+  if (outcome.ok) return { ok: true, response: { usage: undefined, sessionId: undefined, ...outcome.response } };
+  const { code, message, status, details } = outcome.error;
+  return { ok: false, error: new AgentFlowError(code, message, { status, details }) };
+}

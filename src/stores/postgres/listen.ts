@@ -1,0 +1,86 @@
+/** The connection that listens for releases. */
+import { type Ear, type OpenEar, Releases } from '../../session/releases.js';
+import type { PostgresClient, PostgresPool, PostgresSource } from './client.js';
+import { releaseChannel } from './statements.js';
+
+/** What a connection of `pg` tells. */
+interface TellingClient extends PostgresClient {
+  on(event: string, listener: Listener): unknown;
+  off(event: string, listener: Listener): unknown;
+}
+
+type Listener = (event?: { readonly payload?: string }) => void;
+
+/** One for each client, whatever the number of stores and tenants on it. */
+const known = new WeakMap<PostgresClient, Releases>();
+
+/** How releases are told on this client; `undefined` when it cannot listen. */
+export function releasesOf(source: PostgresSource): Releases | undefined {
+  const client = 'pool' in source ? source.pool : source.client;
+  const open = 'pool' in source ? inPool(source.pool) : onClient(source.client);
+  if (open === undefined) return undefined;
+  const releases = known.get(client) ?? new Releases(open);
+  known.set(client, releases);
+  return releases;
+}
+
+/** The only connection of a pool must not be the one that listens: those who release need one too. */
+function inPool(pool: PostgresPool): OpenEar | undefined {
+  if (typeof pool.connect !== 'function' || (pool.options?.max ?? 2) < 2) return undefined;
+  return async (onRelease, onEnd) => {
+    const client = await pool.connect();
+    if (canTell(client)) return listen(client, onRelease, onEnd, (isBroken) => client.release(isBroken));
+    client.release();
+    throw new TypeError('The connections of this pool have no events');
+  };
+}
+
+function onClient(client: PostgresClient): OpenEar | undefined {
+  // A pool that is passed off as a client has events too, but not those of its connections.
+  if (!canTell(client) || 'totalCount' in client) return undefined;
+  return (onRelease, onEnd) => listen(client, onRelease, onEnd, () => {});
+}
+
+function canTell(client: PostgresClient): client is TellingClient {
+  return 'on' in client && typeof client.on === 'function' && 'off' in client && typeof client.off === 'function';
+}
+
+async function listen(
+  client: TellingClient,
+  onRelease: (token: string) => void,
+  onEnd: () => void,
+  giveBack: (isBroken: boolean) => void,
+): Promise<Ear> {
+  const told: Listener = (event) => onRelease(event?.payload ?? '');
+  let isOver = false;
+  const leave = (isBroken: boolean) => {
+    if (isOver) return;
+    isOver = true;
+    client.off('notification', told);
+    client.off('end', broken);
+    giveBack(isBroken);
+    // What a broken connection still reports must find a listener.
+    if (!isBroken) client.off('error', broken);
+  };
+  const broken: Listener = () => {
+    leave(true);
+    onEnd();
+  };
+  client.on('notification', told);
+  client.on('error', broken);
+  client.on('end', broken);
+  try {
+    await client.query(`LISTEN ${releaseChannel}`);
+  } catch (error) {
+    leave(true);
+    throw error;
+  }
+  const stop = () => {
+    if (isOver) return;
+    client.query(`UNLISTEN ${releaseChannel}`).then(
+      () => leave(false),
+      () => leave(true),
+    );
+  };
+  return { stop };
+}

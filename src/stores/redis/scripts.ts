@@ -1,0 +1,157 @@
+/**
+ * Every script of the store. A script is run as a whole or not at all, and all its keys are in one slot: those of one
+ * session, or those of one tenant's listing.
+ *
+ * The keys of a session are, in this order:
+ *
+ * 1. a hash with what is known of it: `id`, `tenant`, `owner`, `fence`, `until`, `awaited`, `head`, `checkpoint`, `born`,
+ *    `listed`, `parentId`, `parentVersion`, `created`, `updated`, `inputs`
+ * 2. a list of its versions without a gap, the last one is the head: the version of its whole record, a space, JSON
+ * 3. a hash of its inputs by id: attempt, a space, `1` when done, a space, JSON
+ * 4. a sorted set of the ids of its pending inputs, in the order they were accepted
+ */
+import { script } from './client.js';
+
+/** A session that is not in the listing yet is forgotten a day after its lease: its creation was never answered. */
+const forgottenAfterMs = 24 * 60 * 60 * 1_000;
+
+/** The time, in microseconds and in milliseconds. Numbers from 10^14 on would be written with an exponent. */
+const time = `
+local clock = redis.call('TIME')
+local micros = clock[1] * 1000000 + clock[2]
+local now = math.floor(micros / 1000)
+local function digits(number) return string.format('%.0f', number) end`;
+
+/** `ARGV[1]` and `ARGV[2]` are the owner and the fence. */
+const isHeld = `
+local lease = redis.call('HMGET', KEYS[1], 'owner', 'fence')
+local held = lease[1] == ARGV[1] and lease[2] == ARGV[2]`;
+
+/** Of what is not in the listing yet, no key outlives its lease by more than a day. */
+const forget = `
+local function forgetAfter(ms)
+  if ms < 1 or redis.call('HEXISTS', KEYS[1], 'listed') == 1 then return end
+  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, digits(ms)) end
+end`;
+
+/** `ARGV[...]` is the channel, then what is told there: only where somebody waits. */
+const tell = (channel: number) => `
+if redis.call('HDEL', KEYS[1], 'awaited') == 1 then redis.call('PUBLISH', ARGV[${channel}], ARGV[${channel + 1}]) end`;
+
+/** owner, milliseconds, takeover, id, tenant → the fence, and what was created but not listed; nothing while another has it. */
+export const acquire = script(`${time}${forget}
+local s = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'until', 'head', 'listed', 'born')
+if s[1] and s[1] ~= ARGV[1] and tonumber(s[3]) > now and ARGV[3] ~= '1' then return false end
+local fence = digits(math.max(micros, (tonumber(s[2]) or 0) + 1))
+local lease = { 'owner', ARGV[1], 'fence', fence, 'until', digits(now + ARGV[2]) }
+redis.call('HSET', KEYS[1], 'id', ARGV[4], 'tenant', ARGV[5], unpack(lease))
+forgetAfter(ARGV[2] + ${forgottenAfterMs})
+return { fence, s[4] and not s[5] and s[6] }`);
+
+/** owner, fence, milliseconds → 1 when the lease is the current one. */
+export const renew = script(`${time}${forget}${isHeld}
+if not held then return 0 end
+redis.call('HSET', KEYS[1], 'until', digits(now + ARGV[3]))
+forgetAfter(ARGV[3] + ${forgottenAfterMs})
+return 1`);
+
+/** owner, fence, channel, what is told. What was held but never saved leaves nothing behind. */
+export const release = script(`${isHeld}
+if not held then return 0 end
+${tell(3)}
+if redis.call('HEXISTS', KEYS[1], 'head') == 0 then redis.call('DEL', unpack(KEYS))
+else redis.call('HDEL', KEYS[1], 'owner') end
+return 1`);
+
+/** Marks the session as awaited; 0 when it is free. */
+export const awaitRelease = script(`${time}
+local s = redis.call('HMGET', KEYS[1], 'owner', 'until')
+if not s[1] or tonumber(s[2]) <= now then return 0 end
+redis.call('HSET', KEYS[1], 'awaited', '1')
+return 1`);
+
+/**
+ * owner, fence, expected head, is it a whole record, JSON, how many to keep or nothing, parent's id and version or nothing
+ * → `saved` and what is not listed yet, `lost`, or `conflict` and the head.
+ */
+export const save = script(`${time}${forget}${isHeld}
+if not held then return { 'lost' } end
+local s = redis.call('HMGET', KEYS[1], 'head', 'checkpoint', 'listed', 'born')
+local head = tonumber(s[1]) or 0
+if head ~= tonumber(ARGV[3]) then return { 'conflict', tostring(head) } end
+local version = head + 1
+local checkpoint = ARGV[4] == '1' and version or tonumber(s[2])
+local born = s[4]
+redis.call('HSET', KEYS[1], 'head', version, 'checkpoint', checkpoint, 'updated', digits(now))
+if version == 1 then
+  born = lease[2]
+  redis.call('HSET', KEYS[1], 'born', born, 'created', digits(now))
+  if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'parentId', string.sub(ARGV[7], 2), 'parentVersion', ARGV[8]) end
+end
+local count = redis.call('RPUSH', KEYS[2], checkpoint .. ' ' .. ARGV[5])
+if version == 1 then forgetAfter(redis.call('PTTL', KEYS[1])) end
+if ARGV[6] ~= '' then
+  -- The oldest version to be kept may need older ones: everything from its checkpoint on stays.
+  local first = version - count + 1
+  local oldest = version - tonumber(ARGV[6]) + 1
+  if oldest > first then
+    local needed = tonumber(string.match(redis.call('LINDEX', KEYS[2], oldest - first), '^%d+'))
+    if needed then redis.call('LTRIM', KEYS[2], needed - first, -1) end
+  end
+end
+return { 'saved', not s[3] and born }`);
+
+/** born → 1 when it is the session that was listed, which from now on is kept. */
+export const markListed = script(`
+if redis.call('HGET', KEYS[1], 'born') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'listed', '1')
+for _, key in ipairs(KEYS) do redis.call('PERSIST', key) end
+return 1`);
+
+/** version or nothing → the session and the texts of one version of it; nothing when there is none. */
+export const load = script(`
+local s = redis.call('HMGET', KEYS[1], 'head', 'checkpoint', 'parentId', 'parentVersion', 'created', 'updated')
+if not s[1] then return false end
+local head = tonumber(s[1])
+local version = ARGV[1] == '' and head or tonumber(ARGV[1])
+local first = head - redis.call('LLEN', KEYS[2]) + 1
+if version > head or version < first and ARGV[1] ~= '' then return false end
+local checkpoint = tonumber(s[2])
+if version < head then checkpoint = tonumber(string.match(redis.call('LINDEX', KEYS[2], version - first), '^%d+')) or 0 end
+local texts = checkpoint < first and {} or redis.call('LRANGE', KEYS[2], checkpoint - first, version - first)
+local pending = redis.call('ZRANGE', KEYS[4], 0, -1)
+for place, id in ipairs(pending) do pending[place] = redis.call('HGET', KEYS[3], id) end
+return { s[1], s[3], s[4], s[5], s[6], tostring(version), tostring(checkpoint), texts, pending }`);
+
+/** owner, fence, id, attempt, is it done, JSON → the record of that id; nothing when the lease is not the current one. */
+export const accept = script(`${time}${forget}${isHeld}
+if not held then return false end
+local recorded = redis.call('HGET', KEYS[3], ARGV[3])
+if recorded then
+  local attempt, done, start = string.match(recorded, '^(%d+) ([01]) ()')
+  attempt = tonumber(attempt)
+  local next = tonumber(ARGV[4])
+  if done == '1' or not (next > attempt or (ARGV[5] == '1' and next == attempt)) then return string.sub(recorded, start) end
+end
+redis.call('HSET', KEYS[3], ARGV[3], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[6])
+if ARGV[5] == '1' then redis.call('ZREM', KEYS[4], ARGV[3])
+else redis.call('ZADD', KEYS[4], 'NX', redis.call('HINCRBY', KEYS[1], 'inputs', 1), ARGV[3]) end
+forgetAfter(redis.call('PTTL', KEYS[1]))
+return ARGV[6]`);
+
+/** channel, what is told → what was created, if anything was. */
+export const erase = script(`
+local born = redis.call('HGET', KEYS[1], 'born')
+${tell(1)}
+redis.call('DEL', unpack(KEYS))
+return born`);
+
+/** Of a listing: member. Its keys are a sorted set of what was created, by place, and the place given last. */
+export const enlist = script(`
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+  redis.call('ZADD', KEYS[1], redis.call('INCR', KEYS[2]), ARGV[1])
+end`);
+
+/** Of a listing: after which place, how many → members, each followed by its place. */
+export const page = script(`
+return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])`);

@@ -1,0 +1,73 @@
+/** The connection that is subscribed to releases. */
+import { type Ear, type OpenEar, Releases } from '../../session/releases.js';
+import { isIoRedis, type RedisClient } from './client.js';
+
+type Listener = (...args: unknown[]) => void;
+
+/** A second client, as either package makes it. */
+interface Subscriber {
+  on(event: string, listener: Listener): unknown;
+  subscribe(channel: string, listener?: Listener): Promise<unknown>;
+  connect?(): Promise<unknown>;
+  disconnect?(): unknown;
+  destroy?(): unknown;
+}
+
+/** One for each client and channel, whatever the number of stores and tenants on it. */
+const known = new WeakMap<RedisClient, Map<string, Releases>>();
+
+/** How releases are told on this channel; `undefined` when the client cannot be duplicated. */
+export function releasesOn(client: RedisClient, channel: string): Releases | undefined {
+  if (typeof client.duplicate !== 'function') return undefined;
+  const channels = known.get(client) ?? new Map<string, Releases>();
+  known.set(client, channels);
+  const releases = channels.get(channel) ?? new Releases(subscribe(client, channel));
+  channels.set(channel, releases);
+  return releases;
+}
+
+/**
+ * Both packages connect again by themselves, but what is told meanwhile is lost: a connection that breaks is given up, and
+ * whoever still waits opens another one.
+ */
+function subscribe(client: RedisClient, channel: string): OpenEar {
+  return async (onRelease, onEnd): Promise<Ear> => {
+    const subscriber = client.duplicate?.() as Subscriber;
+    let isOver = false;
+    const stop = () => {
+      if (isOver) return;
+      isOver = true;
+      end(subscriber);
+    };
+    const broken = () => {
+      if (isOver) return;
+      stop();
+      onEnd();
+    };
+    // `ioredis` tells `close`, and `redis` that it is about to connect again; an error may come alone or with it.
+    for (const event of ['error', 'close', 'reconnecting', 'end']) subscriber.on(event, broken);
+    try {
+      if (isIoRedis(client)) {
+        subscriber.on('message', (_channel, token) => onRelease(String(token)));
+        await subscriber.subscribe(channel);
+      } else {
+        await subscriber.connect?.();
+        await subscriber.subscribe(channel, (token) => onRelease(String(token)));
+      }
+    } catch (error) {
+      stop();
+      throw error;
+    }
+    return { stop };
+  };
+}
+
+/** At once; what it still has to say is of no use. */
+function end(subscriber: Subscriber): void {
+  try {
+    if (subscriber.destroy !== undefined) subscriber.destroy();
+    else void subscriber.disconnect?.();
+  } catch {
+    // It was not open any more.
+  }
+}

@@ -1,0 +1,212 @@
+/** A CLI's process: hung, deaf, fertile, wordy, broken off. Nothing of it outlives its turn. */
+import { execFile } from 'node:child_process';
+import { resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import type { BackendEvent } from '../../src/backends/backend.js';
+import { type ClaudeCliOptions, claudeCliBackend } from '../../src/backends/claude-cli.js';
+import { type PromptOutcome, runPrompt } from '../../src/backends/run-prompt.js';
+import { type CliPlay, ScriptedCli, until } from '../support/scripted-cli.js';
+import { collect } from '../support/waiting.js';
+
+/** One turn of the scripted Claude. */
+async function turn(
+  play: CliPlay,
+  options: ClaudeCliOptions = {},
+  prompt = 'Hi',
+): Promise<PromptOutcome<unknown> & { readonly cli: ScriptedCli }> {
+  await using cli = await ScriptedCli.start('claude');
+  const { command, commandArguments } = cli;
+  const backend = claudeCliBackend({ command, commandArguments, ...options });
+  cli.play(play);
+  const outcome = await runPrompt(backend, await backend.startSession(), prompt);
+  expect(cli.working()).toBe(0);
+  return { ...outcome, cli };
+}
+
+/** Begins a turn that hangs, waits until it does, cancels it, and answers how long the group lived on. */
+async function lifeAfterCancel(play: CliPlay, options: ClaudeCliOptions = {}): Promise<number> {
+  await using cli = await ScriptedCli.start('claude');
+  const { command, commandArguments } = cli;
+  const backend = claudeCliBackend({ command, commandArguments, ...options });
+  cli.play({ text: ['begun'], end: 'hang', ...play });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const events: BackendEvent[] = [];
+  const { events: stream } = await backend.prompt(await backend.startSession(), 'Hang', { signal });
+  const read = (async () => {
+    for await (const event of stream) events.push(event);
+  })();
+  await until(() => events.some(({ type }) => type === 'text') && cli.childrenUp() === (play.children?.length ?? 0));
+  controller.abort();
+  const lived = await until(() => cli.working() === 0);
+  await read;
+  expect(events.at(-1)).toMatchObject({ type: 'error', error: { kind: 'cancelled', retryable: false } });
+  return lived;
+}
+
+describe('a turn that is cancelled', () => {
+  it.each<[what: string, play: CliPlay]>([
+    ['a CLI that hangs', {}],
+    ['a CLI that ignores SIGTERM', { stubborn: true }],
+    ['a CLI with children', { children: [{}, {}] }],
+    ['a CLI whose children ignore SIGTERM', { children: [{ stubborn: true }, { stubborn: true }] }],
+    ['a CLI that ignores SIGTERM, as its children do', { stubborn: true, children: [{ stubborn: true }] }],
+    ['a child that has left the group and holds the output open', { children: [{ ownGroup: true }] }],
+  ])('leaves nothing of %s after a second', async (_, play) => {
+    expect(await lifeAfterCancel(play)).toBeLessThan(1_000);
+  });
+
+  it('gives the CLI as long to end by itself as it is told', async () => {
+    const lived = await lifeAfterCancel({ stubborn: true }, { limits: { killAfterMs: 50 } });
+    expect(lived).toBeLessThan(400);
+  });
+});
+
+describe('a turn that ends', () => {
+  it('takes with it what the CLI has left running', async () => {
+    const { response, error } = await turn({ text: ['done'], children: [{ stubborn: true }] });
+    expect(error).toBeUndefined();
+    expect(response.text).toBe('done');
+  });
+
+  it('is not held up by a child that has left the group and holds the output open', async () => {
+    const { response, error } = await turn({ text: ['done'], children: [{ ownGroup: true }] });
+    expect(error).toBeUndefined();
+    expect(response.text).toBe('done');
+  });
+
+  it('ends a CLI that does not exit after its result, and keeps the result', async () => {
+    const { response, error } = await turn({ text: ['done'], lingers: true }, { limits: { exitGraceMs: 50 } });
+    expect(error).toBeUndefined();
+    expect(response.text).toBe('done');
+  });
+
+  it('ends a CLI that says nothing for too long', async () => {
+    const { error } = await turn({ end: 'hang' }, { limits: { idleTimeoutMs: 400 } });
+    expect(error).toMatchObject({ kind: 'timeout', retryable: true });
+  });
+
+  it('ends with the program that asked, when that exits', async () => {
+    await using cli = await ScriptedCli.start('claude');
+    cli.play({ text: ['begun'], end: 'hang', stubborn: true });
+    const program = resolve('test/support/fixtures/exits-mid-turn.mjs');
+    const argv = ['--import', 'tsx', program, cli.command, ...cli.commandArguments];
+    const { stdout } = await promisify(execFile)(process.execPath, argv);
+    expect(stdout).toContain('begun');
+    await until(() => cli.working() === 0, 1_000);
+  });
+});
+
+describe('what a CLI says', () => {
+  it.each(['\n', '\r\n'])('is read line by line, whatever ends a line: %j', async (newline) => {
+    const raw = ['', '   ', 'no JSON', '[1]', 'null', '"text"', '{"type":"unknown"}', '{"type":'];
+    const { response, error } = await turn({ raw, newline, text: ['a\u2028b', 'ü'], bytewise: true });
+    expect(error).toBeUndefined();
+    expect(response.text).toBe('a\u2028bü');
+  });
+
+  it('is passed over when a line is too long, and the rest is read', async () => {
+    const raw = [JSON.stringify({ type: 'assistant', message: { content: [{ type: 'text', text: 'x'.repeat(5_000) }] } })];
+    const { response, error } = await turn({ raw, text: ['short'] }, { limits: { maxLineLength: 4_000 } });
+    expect(error).toBeUndefined();
+    expect(response.events.filter(({ type }) => type === 'text')).toEqual([{ type: 'text', text: 'short' }]);
+  });
+
+  it('is no answer when the line with the result is cut', async () => {
+    const { response, error } = await turn({ text: ['half'], end: 'drop' });
+    expect(error).toMatchObject({ kind: 'unknown', retryable: true });
+    expect(error).toMatchObject({ failure: { raw: { signal: 'SIGKILL', strangeLines: 1 } } });
+    expect(response.text).toBe('half');
+  });
+});
+
+describe('a CLI that fails', () => {
+  it.each<[what: string, play: CliPlay, failure: object]>([
+    ['with an exit code', { exit: 3 }, { kind: 'unknown', status: 3, retryable: false }],
+    ['as not found by its shell', { exit: 127 }, { kind: 'not_found', status: 127, retryable: false }],
+    ['with a success that has no result', { exit: 0 }, { kind: 'protocol', retryable: true }],
+  ])('is told apart: %s', async (_, play, failure) => {
+    const { error } = await turn({ ...play, stderr: 'one\nthe reason\n' });
+    expect(error).toMatchObject({ failure: { provider: 'claude-cli', ...failure } });
+  });
+
+  it('has the end of its standard error in the failure, within a bound', async () => {
+    const stderr = `${'noise\n'.repeat(1_000)}the reason\n`;
+    const { error } = await turn({ exit: 1, stderr }, { limits: { maxStderrLength: 100 } });
+    expect(error?.message).toBe('The CLI exited with 1: the reason');
+    const { raw } = (error as unknown as { failure: { raw: { stderr: string } } }).failure;
+    expect(raw.stderr).toHaveLength(100);
+  });
+
+  it.each([
+    [{ command: '/no/such/claude' }, 'not_found'],
+    [{ command: resolve('package.json') }, 'permission'],
+    [{ cwd: '/no/such/folder' }, 'not_found'],
+    [{ extraArguments: ['a\0b'] }, 'invalid_request'],
+    [{ extraArguments: ['x'.repeat(200_000)] }, 'invalid_request'],
+  ])('because it cannot be started is told so: %o', async (options, kind) => {
+    const { error } = await turn({}, options);
+    expect(error).toMatchObject({ kind, retryable: false });
+  });
+});
+
+describe('what a CLI is given', () => {
+  it.each([
+    ['a flag', '--dangerously-skip-permissions'],
+    ['nothing', ''],
+    ['a long text', 'long '.repeat(100_000)],
+    ['a text with a NUL', 'a\0b'],
+  ])('is the prompt as it is: %s', async (_, prompt) => {
+    const { error, asked } = await askedFor(prompt);
+    expect(error).toBeUndefined();
+    expect(asked?.prompt).toBe(prompt);
+  });
+
+  it('is a closed standard input, its own folder, and no more of the environment than it needs', async () => {
+    process.env.SECRET_OF_THE_HOST = 'secret';
+    process.env.ANTHROPIC_MODEL = 'from the host';
+    try {
+      const { asked } = await askedFor('Hi', { cwd: '/', env: { MORE: 'more', LANG: undefined } });
+      expect(asked?.cwd).toBe('/');
+      expect(asked?.env).toMatchObject({ MORE: 'more', ANTHROPIC_MODEL: 'from the host', PATH: process.env.PATH });
+      expect(asked?.env).not.toHaveProperty('SECRET_OF_THE_HOST');
+      expect(asked?.env).not.toHaveProperty('LANG');
+    } finally {
+      delete process.env.SECRET_OF_THE_HOST;
+      delete process.env.ANTHROPIC_MODEL;
+    }
+  });
+
+  it('is not an image', async () => {
+    const backend = claudeCliBackend();
+    const { signal } = new AbortController();
+    const ask = async () => backend.prompt(await backend.startSession(), [{ media: { url: 'data:' } }], { signal });
+    await expect(ask()).rejects.toMatchObject({ code: 'INVALID_VALUE', kind: 'input' });
+  });
+
+  async function askedFor(prompt: string, options: ClaudeCliOptions = {}) {
+    await using cli = await ScriptedCli.start('claude');
+    const { command, commandArguments } = cli;
+    const backend = claudeCliBackend({ command, commandArguments, ...options });
+    cli.play({ text: ['ok'] });
+    const { error } = await runPrompt(backend, await backend.startSession(), prompt);
+    return { error, asked: cli.asked()[0] };
+  }
+});
+
+describe('a session that is terminated', () => {
+  it('ends the turn in flight', async () => {
+    await using cli = await ScriptedCli.start('claude');
+    const { command, commandArguments } = cli;
+    const backend = claudeCliBackend({ command, commandArguments });
+    cli.play({ text: ['begun'], end: 'hang' });
+    const session = await backend.startSession();
+    const { events } = await backend.prompt(session, 'Hang', { signal: new AbortController().signal });
+    const all = collect(events);
+    await until(() => cli.asked().length === 1);
+    await backend.terminateSession(session);
+    expect((await all).at(-1)).toMatchObject({ type: 'error', error: { kind: 'cancelled' } });
+    expect(cli.working()).toBe(0);
+  });
+});
