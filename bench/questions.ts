@@ -1,9 +1,10 @@
 /** What the benchmark asks, in this order. */
 import { bytes } from './bytes.js';
 import { chunks } from './chunks.js';
+import { drafts } from './drafts.js';
 import { idle } from './idle.js';
 import { resumes } from './resume.js';
 import type { Question } from './support/report.js';
 import { turns } from './turns.js';
 
-export const questions: readonly Question[] = [chunks, turns, bytes, idle, resumes];
+export const questions: readonly Question[] = [chunks, turns, bytes, idle, resumes, drafts];

@@ -26,7 +26,7 @@ export function readEntries(root: string): Entry[] {
     .filter(([, target]) => typeof target === 'object')
     .map(([path]) => {
       const name = path === '.' ? 'index' : path.slice(2);
-      const places = [`src/${name}.ts`, `src/${name}/index.ts`, `${name}/index.ts`];
+      const places = [`src/${name}.ts`, `src/${name}/index.ts`, `src/${name}/${name}.ts`, `${name}/index.ts`];
       const source = places.find((place) => existsSync(resolve(root, place)));
       if (source === undefined) throw new Error(`Export "${path}" has no source: looked for ${places.join(', ')}`);
       return { path, name, source };

@@ -100,6 +100,6 @@ describe('the README', () => {
   it('names commands that there are', () => {
     const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };
     expect(readFileSync('README.md', 'utf8')).toContain('    npm install\n    npm start\n');
-    expect(scripts.start).toBe('tsx samples/chat/main.ts');
+    expect(scripts.start).toMatch(/ samples\/chat\/main\.ts$/);
   });
 });

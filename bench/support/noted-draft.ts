@@ -40,23 +40,26 @@ class Node {
   readonly #base: Container;
   readonly #scope: Scope;
   readonly #parent: Node | undefined;
+  /** Where it was in its parent when it was first looked at. */
+  readonly #key: string;
   /** Drafts of children, under the children themselves. */
-  #children: Map<object, { readonly key: string; readonly node: Node }> | undefined;
+  #children: Map<object, Node> | undefined;
   #isTouched = false;
   /** What was appended to a list that is otherwise as it was. */
   #added: unknown[] = [];
   /** The container as it is now, from the first change on that is more than an append. */
   #copy: Container | undefined;
-  #writtenKeys = new Set<string>();
+  #writtenKeys: Set<string> | undefined;
   /** What the recipe has put in: its own objects, which need no draft. */
-  #fresh = new Set<unknown>();
+  #fresh: Set<unknown> | undefined;
+  #plain: Container | undefined;
 
-  constructor(base: Container, scope: Scope, parent?: Node) {
+  constructor(base: Container, scope: Scope, parent?: Node, key = '') {
     this.#base = base;
     this.#scope = scope;
     this.#parent = parent;
-    this.draft = new Proxy(Array.isArray(base) ? [] : {}, this.#traps());
-    nodes.set(this.draft, this);
+    this.#key = key;
+    this.draft = new Proxy<Target>(Array.isArray(base) ? [this] : { 0: this }, traps);
   }
 
   /** The operations, below `path`, that lead from the container to what has become of it. */
@@ -65,31 +68,99 @@ class Node {
     const isCheckedAsWhole = guard !== undefined && guard.children === undefined;
     const isRebuilt = Array.isArray(this.#base) && this.#copy !== undefined;
     if (isCheckedAsWhole || isRebuilt) return diff(this.#base, this.plain(), guard, path);
-    return [...this.#ownChanges(guard, path), ...this.#changesOfChildren(guard, path)];
+    const own = Array.isArray(this.#base) ? this.#appends(guard, path) : this.#writes(guard, path);
+    return [...own, ...this.#changesOfChildren(guard, path)];
   }
 
-  /** The container as it is now, without drafts in it. */
+  /** The container when the recipe is done, without drafts in it. */
   plain(): Container {
     if (!this.#isTouched) return this.#base;
-    const now = shallowCopy(this.#copy ?? this.#base);
-    if (Array.isArray(now)) now.push(...this.#added);
-    for (const [key, value] of Object.entries(now)) if (this.#fresh.has(value)) write(now, key, resolved(value));
-    for (const [child, { key, node }] of this.#children ?? []) {
-      const place = this.#keyOf(child, key);
-      if (place !== undefined && node.#isTouched) write(now, place, node.plain());
+    if (this.#plain !== undefined) return this.#plain;
+    // A list may be long and is looked at as a whole from here on; a record's own changes may still be asked for.
+    const now = Array.isArray(this.#base) ? this.#rebuild() : { ...(this.#copy ?? this.#base) };
+    // Set before it is filled, so that what holds itself becomes a cycle, which is refused later, and not a loop here.
+    this.#plain = now;
+    if (this.#fresh !== undefined) {
+      for (const [key, value] of Object.entries(now)) if (this.#fresh.has(value)) write(now, key, resolved(value));
+    }
+    for (const child of this.#touchedChildren()) {
+      const place = this.#placeOf(child);
+      if (place !== undefined) write(now, place, child.plain());
     }
     return now;
   }
 
-  #ownChanges(guard: ChangeGuard | undefined, path: string): PatchOperation[] {
-    const base = this.#base;
-    if (!Array.isArray(base)) {
-      const keys = [...this.#writtenKeys];
-      return diff(pick(base, keys), resolved(pick(this.#copy ?? base, keys)), guard, path);
+  get(key: string | symbol): unknown {
+    this.#assertOpen();
+    if (typeof key === 'symbol') return key === ownNode ? this : Reflect.get(this.#base, key);
+    if (Array.isArray(this.#base) && isListMethod(key)) return (...given: unknown[]) => this.#do(key, given);
+    const value = this.#read(key);
+    return isContainer(value) && this.has(key) ? this.#draftOf(value, key) : value;
+  }
+
+  set(key: string, value: unknown): void {
+    this.#assertOpen();
+    const isList = Array.isArray(this.#base);
+    if (isList && key === 'length' && value === this.#length) return;
+    if (this.has(key) && value === this.get(key)) return;
+    this.#take(value);
+    this.#touch();
+    if (isList && this.#copy === undefined && key === String(this.#length)) {
+      this.#added.push(value);
+    } else {
+      write(this.#rebuild(), key, value);
+      this.#noteKey(key);
     }
+  }
+
+  delete(key: string): void {
+    this.#assertOpen();
+    if (!this.has(key)) return;
+    Reflect.deleteProperty(this.#rebuild(), key);
+    this.#noteKey(key);
+    this.#touch();
+  }
+
+  has(key: string): boolean {
+    const index = this.#added.length > 0 ? indexOf(key) : -1;
+    return index >= 0 ? index < this.#length : Object.hasOwn(this.#copy ?? this.#base, key);
+  }
+
+  keys(): (string | symbol)[] {
+    return Reflect.ownKeys(this.#added.length > 0 ? this.#rebuild() : (this.#copy ?? this.#base));
+  }
+
+  describe(key: string): PropertyDescriptor | undefined {
+    const isLength = key === 'length' && Array.isArray(this.#base);
+    if (!this.has(key)) return undefined;
+    return { value: this.get(key), writable: true, enumerable: !isLength, configurable: !isLength };
+  }
+
+  /** What a list does as a whole is done at once, instead of item by item through the traps. */
+  #do(method: ListMethod, given: unknown[]): unknown {
+    this.#assertOpen();
+    for (const value of method === 'splice' ? given.slice(2) : given) this.#take(value);
+    this.#touch();
+    if (method === 'push') {
+      const end = this.#copy === undefined ? this.#added : (this.#copy as unknown[]);
+      end.push(...given);
+      return this.#length;
+    }
+    const list = this.#rebuild() as unknown[];
+    if (method === 'unshift') return list.unshift(...given);
+    if (method === 'splice') return list.splice(...(given as [number])).map((removed) => this.#draftOf(removed, ''));
+    return this.#draftOf(method === 'pop' ? list.pop() : list.shift(), '');
+  }
+
+  #writes(guard: ChangeGuard | undefined, path: string): PatchOperation[] {
+    if (this.#writtenKeys === undefined || this.#copy === undefined) return [];
+    return diff(pick(this.#base, this.#writtenKeys), resolved(pick(this.#copy, this.#writtenKeys)), guard, path);
+  }
+
+  #appends(guard: ChangeGuard | undefined, path: string): PatchOperation[] {
     if (this.#added.length > 0) guard?.children?.checkLength?.(this.#length, path);
     return this.#added.map((added, offset) => {
-      const index = base.length + offset;
+      const index = this.#length - this.#added.length + offset;
       const child = guard?.children?.of(index);
       const value = resolved(added);
       const isChecked = child !== undefined && child !== 'refused';
@@ -99,37 +170,30 @@ class Node {
 
   #changesOfChildren(guard: ChangeGuard | undefined, path: string): PatchOperation[] {
     const changes: PatchOperation[] = [];
-    for (const [child, { key, node }] of this.#children ?? []) {
-      if (!node.#isTouched || this.#keyOf(child, key) === undefined) continue;
+    for (const child of this.#touchedChildren()) {
+      const key = child.#key;
+      if (this.#placeOf(child) !== key) continue;
       const childGuard = guard?.children?.of(Array.isArray(this.#base) ? Number(key) : key);
-      changes.push(...node.changes(childGuard === 'refused' ? undefined : childGuard, `${path}/${escapeSegment(key)}`));
+      const childPath = `${path}/${escapeSegment(key)}`;
+      changes.push(...child.changes(childGuard === 'refused' ? undefined : childGuard, childPath));
     }
     return changes;
   }
 
-  /** Where a child stands now; lists that are rebuilt move theirs. */
-  #keyOf(child: object, key: string): string | undefined {
+  #touchedChildren(): Node[] {
+    return this.#children === undefined ? [] : [...this.#children.values()].filter((child) => child.#isTouched);
+  }
+
+  /** Where a child stands now: lists that are rebuilt may have moved it. */
+  #placeOf(child: Node): string | undefined {
     const now = this.#copy ?? this.#base;
-    if (Reflect.get(now, key) === child) return key;
-    const index = Array.isArray(now) ? now.indexOf(child) : -1;
+    if (Object.hasOwn(now, child.#key) && Reflect.get(now, child.#key) === child.#base) return child.#key;
+    const index = Array.isArray(now) ? now.indexOf(child.#base) : -1;
     return index < 0 ? undefined : String(index);
   }
 
   get #length(): number {
-    return (this.#copy ?? this.#base).length as number + this.#added.length;
-  }
-
-  #touch(): void {
-    for (let node: Node | undefined = this; node !== undefined && !node.#isTouched; node = node.#parent)
-      node.#isTouched = true;
-  }
-
-  #rebuild(): Container {
-    if (this.#copy === undefined) {
-      this.#copy = shallowCopy(this.#base);
-      if (Array.isArray(this.#copy)) this.#copy.push(...this.#added.splice(0));
-    }
-    return this.#copy;
+    return ((this.#copy ?? this.#base) as unknown[]).length + this.#added.length;
   }
 
   #read(key: string): unknown {
@@ -140,98 +204,94 @@ class Node {
     return index >= now.length ? this.#added[index - now.length] : Reflect.get(now, key);
   }
 
-  #has(key: string): boolean {
-    return this.#added.length > 0 && indexOf(key) >= 0
-      ? indexOf(key) < this.#length
-      : Object.hasOwn(this.#copy ?? this.#base, key);
-  }
-
-  #draftOf(key: string, value: unknown): unknown {
-    if (!isContainer(value) || this.#fresh.has(value) || !this.#has(key)) return value;
+  #draftOf(value: unknown, key: string): unknown {
+    if (!isContainer(value) || this.#isFresh(value)) return value;
     this.#children ??= new Map();
     let child = this.#children.get(value);
     if (child === undefined) {
-      child = { key, node: new Node(value, this.#scope, this) };
+      child = new Node(value, this.#scope, this, key);
       this.#children.set(value, child);
     }
-    return child.node.draft;
+    return child.draft;
   }
 
-  #write(key: string, value: unknown): void {
-    const isAppended = Array.isArray(this.#base) && this.#copy === undefined && key === String(this.#length);
-    const isSame = this.#has(key) && this.#draftOf(key, this.#read(key)) === value;
-    if (isSame || (Array.isArray(this.#base) && key === 'length' && value === this.#length)) return;
-    if (isContainer(value)) this.#fresh.add(value);
-    if (isAppended) {
-      this.#added.push(value);
-    } else {
-      write(this.#rebuild(), key, value);
-      this.#writtenKeys.add(key);
-    }
-    this.#touch();
+  #rebuild(): Container {
+    if (this.#copy !== undefined) return this.#copy;
+    this.#copy = shallowCopy(this.#base);
+    if (Array.isArray(this.#copy)) this.#copy.push(...this.#added.splice(0));
+    return this.#copy;
   }
 
-  #delete(key: string): void {
-    if (!this.#has(key)) return;
-    Reflect.deleteProperty(this.#rebuild(), key);
+  #isFresh(value: unknown): boolean {
+    return this.#fresh !== undefined && this.#fresh.has(value);
+  }
+
+  #take(value: unknown): void {
+    if (!isContainer(value)) return;
+    this.#fresh ??= new Set();
+    this.#fresh.add(value);
+  }
+
+  #noteKey(key: string): void {
+    this.#writtenKeys ??= new Set();
     this.#writtenKeys.add(key);
-    this.#touch();
   }
 
-  #traps(): ProxyHandler<object> {
-    const open = () => {
-      if (this.#scope.isOver) throw new TypeError('A draft is of no use after its recipe has returned');
-    };
-    return {
-      get: (_, key) => {
-        open();
-        if (typeof key === 'symbol') return Reflect.get(this.#base, key);
-        return this.#draftOf(key, this.#read(key));
-      },
-      set: (_, key, value) => {
-        open();
-        if (typeof key === 'symbol') return false;
-        this.#write(key, value);
-        return true;
-      },
-      deleteProperty: (_, key) => {
-        open();
-        if (typeof key === 'string') this.#delete(key);
-        return true;
-      },
-      has: (_, key) => (typeof key === 'string' && this.#has(key)) || Reflect.has(this.#base, key),
-      ownKeys: () => Reflect.ownKeys(this.#added.length > 0 ? this.#rebuild() : (this.#copy ?? this.#base)),
-      getOwnPropertyDescriptor: (_, key) => this.#describe(key),
-      defineProperty: () => false,
-      setPrototypeOf: () => false,
-      preventExtensions: () => false,
-    };
+  #touch(): void {
+    if (this.#isTouched) return;
+    this.#isTouched = true;
+    if (this.#parent !== undefined) this.#parent.#touch();
   }
 
-  #describe(key: string | symbol): PropertyDescriptor | undefined {
-    if (typeof key === 'symbol' || !(this.#has(key) || (key === 'length' && Array.isArray(this.#base)))) return undefined;
-    const isLength = key === 'length' && Array.isArray(this.#base);
-    const value = this.#draftOf(key, this.#read(key));
-    return { value, writable: true, enumerable: !isLength, configurable: !isLength };
+  #assertOpen(): void {
+    if (this.#scope.isOver) throw new TypeError('A draft is of no use after its recipe has returned');
   }
 }
 
-const nodes = new WeakMap<object, Node>();
+/** What a proxy needs to look like: a list or a record, with the node in it. */
+type Target = { readonly 0: Node };
+
+const traps: ProxyHandler<Target> = {
+  get: ({ 0: node }, key) => node.get(key),
+  set({ 0: node }, key, value) {
+    if (typeof key === 'string') node.set(key, value);
+    return typeof key === 'string';
+  },
+  deleteProperty({ 0: node }, key) {
+    if (typeof key === 'string') node.delete(key);
+    return true;
+  },
+  has: ({ 0: node }, key) => (typeof key === 'string' && node.has(key)) || Reflect.has(Object.prototype, key),
+  ownKeys: ({ 0: node }) => node.keys(),
+  getOwnPropertyDescriptor: ({ 0: node }, key) => (typeof key === 'string' ? node.describe(key) : undefined),
+  defineProperty: () => false,
+  setPrototypeOf: () => false,
+  preventExtensions: () => false,
+};
+
+/** What a draft answers with its node. */
+const ownNode = Symbol('node');
 
 /** A value of the recipe's own, with what the drafts in it stand for in their place. */
-function resolved(value: unknown): unknown {
+function resolved(value: unknown, within: readonly unknown[] = []): unknown {
   if (!isContainer(value)) return value;
-  const node = nodes.get(value);
-  if (node !== undefined) return node.plain();
-  if (Object.isFrozen(value)) return value;
+  const node: unknown = Reflect.get(value, ownNode);
+  if (node instanceof Node) return node.plain();
+  if (Object.isFrozen(value) || within.includes(value)) return value;
   let copy: Container | undefined;
   for (const [key, part] of Object.entries(value)) {
-    const now = resolved(part);
+    const now = resolved(part, [...within, value]);
     if (now === part) continue;
     copy ??= shallowCopy(value);
     write(copy, key, now);
   }
   return copy ?? value;
+}
+
+type ListMethod = 'push' | 'pop' | 'shift' | 'unshift' | 'splice';
+
+function isListMethod(key: string): key is ListMethod {
+  return key === 'push' || key === 'pop' || key === 'shift' || key === 'unshift' || key === 'splice';
 }
 
 function isContainer(value: unknown): value is Container {
@@ -248,7 +308,7 @@ function write(container: Container, key: string, value: unknown): void {
   else Object.defineProperty(container, key, { value, enumerable: true, configurable: true, writable: true });
 }
 
-function pick(container: Container, keys: readonly string[]): Record<string, unknown> {
+function pick(container: Container, keys: Iterable<string>): Record<string, unknown> {
   const picked: Record<string, unknown> = {};
   for (const key of keys) if (Object.hasOwn(container, key)) write(picked, key, Reflect.get(container, key));
   return picked;

@@ -1,6 +1,6 @@
 /**
  * Human approval: a tool that must not run unasked pauses the turn (a Genkit tool interrupt). The pause is part of the
- * conversation, so the answer may come an hour later, over another connection.
+ * conversation, so the answer may come an hour later, over another connection. Tool interrupts are in Genkit's beta.
  */
 import assert from 'node:assert/strict';
 import { genkit, MessageSchema, type ToolRequestPart, z } from 'genkit/beta';

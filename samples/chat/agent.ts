@@ -3,10 +3,10 @@ import { type Genkit, type MessageData, MessageSchema, z } from 'genkit';
 import { defineAgent, type SessionStore } from 'genkitx-agent';
 import { codeBlocks } from './code-blocks.js';
 
-export type ChatAgent = ReturnType<typeof defineChatAgent>;
+export type Chat = ReturnType<typeof defineChat>;
 
 /** Defines the agent `chat`. It answers with the default model of `ai`. */
-export function defineChatAgent(ai: Genkit, store: SessionStore) {
+export function defineChat(ai: Genkit, store: SessionStore) {
   return defineAgent(
     ai,
     {

@@ -1,10 +1,10 @@
 /** The user's side of the talk: one session at a time, asked one question at a time. */
 import { randomUUID } from 'node:crypto';
 import { type AgentTypes, type Connection, isAgentFlowError } from 'genkitx-agent';
-import type { ChatAgent } from './agent.js';
+import type { Chat } from './agent.js';
 
-type Input = AgentTypes<ChatAgent>['input'];
-type Chunk = AgentTypes<ChatAgent>['stream'];
+type Input = AgentTypes<Chat>['input'];
+type Chunk = AgentTypes<Chat>['stream'];
 
 export interface ConversationOptions {
   /** The session to begin with; a new one by default. */
@@ -17,7 +17,7 @@ export interface ConversationOptions {
 const patienceMs = 1_000;
 
 export class Conversation {
-  readonly #chat: ChatAgent;
+  readonly #chat: Chat;
   readonly #onWaiting: () => void;
   /** Every session of this conversation, the current one last. */
   readonly #sessionIds = new Set<string>();
@@ -25,7 +25,7 @@ export class Conversation {
   #connection: Connection<Input, Chunk, unknown> | undefined;
   #isAnswering = false;
 
-  constructor(chat: ChatAgent, { sessionId, onWaiting = () => {} }: ConversationOptions = {}) {
+  constructor(chat: Chat, { sessionId, onWaiting = () => {} }: ConversationOptions = {}) {
     this.#chat = chat;
     this.#onWaiting = onWaiting;
     this.#enter(sessionId ?? randomUUID());
@@ -44,18 +44,25 @@ export class Conversation {
   async *ask(question: string): AsyncGenerator<string> {
     this.#connection ??= this.#chat.streamBidi({ sessionId: this.#sessionId });
     const connection = this.#connection;
+    const patience = setTimeout(this.#onWaiting, patienceMs);
+    let isTaken = false;
+    const taken = connection.send(question).then(() => {
+      isTaken = true;
+    });
+    taken.catch(() => {}).finally(() => clearTimeout(patience));
     this.#isAnswering = true;
-    const taken = this.#watched(connection.send(question));
     try {
       yield* connection.receive();
     } catch (error) {
       // Whatever it was, the session is still there: the next question opens a new connection to it.
       await this.close();
-      if (taken.isTaken && isAgentFlowError(error) && error.code === 'RUN_ABORTED') await this.#settle();
+      // An interrupted run is still saving what it has said. A run without a question gets the session after it.
+      if (isTaken && isAgentFlowError(error) && error.code === 'RUN_ABORTED') {
+        await this.#chat.run([], { sessionId: this.#sessionId });
+      }
       throw error;
     } finally {
       this.#isAnswering = false;
-      taken.forget();
     }
   }
 
@@ -98,24 +105,5 @@ export class Conversation {
   #enter(sessionId: string): void {
     this.#sessionId = sessionId;
     this.#sessionIds.add(sessionId);
-  }
-
-  /** Notices when the agent takes the question, and tells when that takes long. */
-  #watched(receipt: Promise<unknown>) {
-    const patience = setTimeout(this.#onWaiting, patienceMs);
-    const taken = { isTaken: false, forget: () => clearTimeout(patience) };
-    receipt.then(
-      () => {
-        taken.isTaken = true;
-        taken.forget();
-      },
-      () => taken.forget(),
-    );
-    return taken;
-  }
-
-  /** Waits until the interrupted run has saved what it had to: a run without a question gets the session after it. */
-  async #settle(): Promise<void> {
-    await this.#chat.run([], { sessionId: this.#sessionId });
   }
 }

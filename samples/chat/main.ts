@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SqliteSessionStore } from 'genkitx-agent/stores/sqlite';
-import { defineChatAgent } from './agent.js';
+import { defineChat } from './agent.js';
 import { Conversation } from './conversation.js';
 import { chooseModel } from './model.js';
 import { type Options, readOptions, usage } from './options.js';
@@ -19,7 +19,7 @@ async function main(options: Options): Promise<void> {
   await mkdir(options.data, { recursive: true, mode: 0o700 });
   const store = new SqliteSessionStore({ path: join(options.data, 'chat.db') });
   const terminal = new Terminal(process.stdin, process.stdout);
-  const conversation = new Conversation(defineChatAgent(ai, store), {
+  const conversation = new Conversation(defineChat(ai, store), {
     sessionId: options.session,
     onWaiting: () => void terminal.note('Another program has this session open; waiting for it.'),
   });
@@ -47,7 +47,7 @@ try {
   if (options.help) console.log(usage);
   else await main(options);
 } catch (error) {
-  console.error(error instanceof Error ? error.message : error);
+  process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
   process.exitCode = 1;
 }
 // Under the Dev UI, Genkit's own server would keep the process going.

@@ -17,6 +17,8 @@ export async function chooseModel({ GEMINI_API_KEY }: NodeJS.ProcessEnv): Promis
   }
   // `@genkit-ai/googleai` is at its end. Its successor needs this one line: await import('@genkit-ai/google-genai').
   const { googleAI } = await import('@genkit-ai/googleai');
+  // It prints the stack of every stream that fails, of an interrupted one too. The chat says itself what went wrong.
+  console.error = () => {};
   const model = 'gemini-2.5-flash';
   return { ai: genkit({ plugins: [googleAI()], model: googleAI.model(model) }), name: model };
 }

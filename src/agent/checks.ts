@@ -9,9 +9,20 @@ export function checked<Schema extends z.ZodTypeAny>(
   value: unknown,
   kind: ValueKind,
 ): z.output<Schema> {
-  const result = schema.safeParse(value);
+  const result = tryParse(schema, value);
   if (result.success) return result.data;
   throw new InvalidValueError(kind, valueIssues(result.error.issues, value));
+}
+
+/** What the schema makes of the value. Throws `INVALID_SCHEMA` for a schema that throws, as one with async parts does. */
+export function tryParse<Schema extends z.ZodTypeAny>(schema: Schema, value: unknown): ReturnType<Schema['safeParse']> {
+  try {
+    return schema.safeParse(value) as ReturnType<Schema['safeParse']>;
+  } catch (cause) {
+    throw new AgentFlowError('INVALID_SCHEMA', 'A schema threw instead of judging; schemas must be synchronous', {
+      cause,
+    });
+  }
 }
 
 /** Refuses what is not a Zod 3 schema. A Zod 4 schema would pass through Genkit with all its checks silently off. */
@@ -32,10 +43,24 @@ export function assertZod3(schema: unknown, option: string): void {
   }
 }
 
-/** Throws `InvalidValueError` unless the option is absent or a whole number of at least `least`. */
-export function assertWhole(value: unknown, option: string, least: number): void {
-  if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= least)) return;
+/** Throws `InvalidValueError` unless the option is absent or a whole number from `least` to `most`. */
+export function assertWhole(value: unknown, option: string, least: number, most = Number.MAX_SAFE_INTEGER): void {
+  if (value === undefined) return;
+  if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most) return;
+  const bounds = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
   throw new InvalidValueError('option', [
-    { path: option, expected: `a whole number of at least ${least}`, received: String(value) },
+    { path: option, expected: `a whole number ${bounds}`, received: String(value) },
+  ]);
+}
+
+/** Throws `InvalidValueError` unless the option is absent or one of the words. */
+export function assertOneOf(value: unknown, option: string, words: readonly string[]): void {
+  if (value === undefined || (typeof value === 'string' && words.includes(value))) return;
+  throw new InvalidValueError('option', [
+    {
+      path: option,
+      expected: `one of ${words.join(', ')}`,
+      received: typeof value === 'string' ? JSON.stringify(value) : typeof value,
+    },
   ]);
 }

@@ -7,7 +7,7 @@ import { AgentFlowError } from '../errors.js';
 import { Sessions } from '../session/sessions.js';
 import type { AgentHandler, AgentOutput, StreamBidiOptions } from './agent.js';
 import { checked } from './checks.js';
-import type { AgentDefinition } from './definition.js';
+import { type AgentDefinition, assertPolicies } from './definition.js';
 import { AgentRun } from './run.js';
 import type { Launch } from './runtime.js';
 
@@ -29,6 +29,7 @@ export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
   open(options: StreamBidiOptions<unknown>, launch: Launch): RunConnection<Sent, Stream, AgentOutput<State, Out>> {
     const { sessionId = uuid(), version } = options;
     checked(AgentInitSchema, { sessionId, version }, 'option');
+    assertPolicies(options);
     const request = { definition: this.#definition, handler: this.#handler, id: uuid(), sessionId, options };
     const run = new AgentRun<State, In, Out, Chunk, Stream, Sent>(request);
     this.#remember(sessionId, run.connection);

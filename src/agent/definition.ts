@@ -1,13 +1,14 @@
 /** An agent's configuration with its defaults filled in and checked, once, where the agent is defined. */
 import { z } from '../../schemas/zod.js';
 import type { SendPolicy } from '../connection/connection.js';
+import { sendPolicies } from '../connection/run-connection.js';
 import { InvalidValueError } from '../errors.js';
 import { type Clock, systemClock } from '../internal/clock.js';
 import type { BusySessionPolicy } from '../session/lease.js';
 import type { StateRules } from '../session/open-session.js';
 import type { SessionStore } from '../session/store.js';
 import type { AgentConfig } from './agent.js';
-import { assertWhole, assertZod3 } from './checks.js';
+import { assertOneOf, assertWhole, assertZod3 } from './checks.js';
 import { stateRules } from './state-rules.js';
 
 /** What every run of an agent has in common. */
@@ -28,6 +29,17 @@ export interface AgentDefinition {
   readonly leaseTtlMs: number;
   readonly abortGraceMs: number;
   readonly clock: Clock;
+}
+
+/** Timers take no longer time: they would fire at once. */
+const longestTimerMs = 2 ** 31 - 1;
+
+const busySessionPolicies: readonly BusySessionPolicy[] = ['queue', 'reject', 'takeover'];
+
+/** Throws `InvalidValueError` for a policy there is not. */
+export function assertPolicies({ onBusySession, sendPolicy }: { onBusySession?: unknown; sendPolicy?: unknown }): void {
+  assertOneOf(onBusySession, 'onBusySession', busySessionPolicies);
+  assertOneOf(sendPolicy, 'sendPolicy', sendPolicies);
 }
 
 /** Fills in the defaults. Throws `InvalidValueError` and `INVALID_SCHEMA` for a configuration that cannot work. */
@@ -56,9 +68,12 @@ export function agentDefinition(config: AgentConfig): AgentDefinition {
     throw new InvalidValueError('option', [{ path: 'name', expected: 'a non-empty string', received: typeof name }]);
   }
   for (const [option, schema] of Object.entries(schemas)) assertZod3(schema, option);
-  const bounds = { keepVersions, maxBufferedChunks, maxQueuedInputs, leaseTtlMs };
+  const bounds = { keepVersions, maxBufferedChunks, maxQueuedInputs };
   for (const [option, value] of Object.entries(bounds)) assertWhole(value, option, 1);
-  for (const [option, value] of Object.entries({ replayChunks, abortGraceMs })) assertWhole(value, option, 0);
+  assertWhole(replayChunks, 'replayChunks', 0);
+  assertWhole(leaseTtlMs, 'leaseTtlMs', 1, longestTimerMs);
+  assertWhole(abortGraceMs, 'abortGraceMs', 0, longestTimerMs);
+  assertPolicies({ onBusySession, sendPolicy });
   const state = stateRules({ schema: stateSchema, initialState, migrate });
   const policies = { onBusySession, sendPolicy, store };
   return {

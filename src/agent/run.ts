@@ -4,7 +4,7 @@ import { Outbox } from '../connection/outbox.js';
 import { RunConnection } from '../connection/run-connection.js';
 import { AgentFlowError, toAgentFlowError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
-import { openSession } from '../session/open-session.js';
+import { type Opened, openSession } from '../session/open-session.js';
 import type { OpenSession } from '../session/session.js';
 import type { AcceptedInput } from '../session/store.js';
 import type { AgentHandler, AgentOutput, HandlerResult, StreamBidiOptions } from './agent.js';
@@ -37,6 +37,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
   #output: AgentOutput<State, Out> | undefined;
   #intake: Intake<In, Stream> | undefined;
   #endedBy: AgentFlowError | undefined;
+  #hasBegun = false;
 
   constructor(request: RunRequest<State, In, Out, Chunk, Stream>) {
     this.#request = request;
@@ -69,26 +70,20 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
     if (abortSignal?.aborted) abort();
     abortSignal?.addEventListener('abort', abort, { once: true });
     void connection.done.then(() => abortSignal?.removeEventListener('abort', abort));
+    // At once, not when the launch gets round to it: connections have a session in the order they were opened.
+    const opened = silent(this.#open());
     const settle = (error?: unknown) => {
+      if (!this.#hasBegun) void silent(opened.then(({ session }) => session.release()));
       if (this.#output === undefined) connection.fail(toAgentFlowError(error));
       else connection.succeed(this.#output);
     };
     // The result is told when what carries the run is done with it, so that its trace is complete by then.
-    launch((scope) => this.#run(scope)).then(() => settle(), settle);
+    launch((scope) => this.#run(scope, opened)).then(() => settle(), settle);
   }
 
-  /** Ends with the handler's result, or as soon as the run fails, whether or not the handler notices. */
-  async #run(scope: RunScope): Promise<AgentOutput<State, Out>> {
-    const work = this.#work(scope);
-    work.catch((error) => this.connection.fail(toAgentFlowError(error)));
-    this.#output = await Promise.race([work, this.#failed.promise]);
-    return this.#output;
-  }
-
-  async #work(scope: RunScope): Promise<AgentOutput<State, Out>> {
-    this.#controller.signal.throwIfAborted();
+  #open(): Promise<Opened<State>> {
     const { definition, id, sessionId, options } = this.#request;
-    const { session, pending } = await openSession<State>({
+    return openSession<State>({
       sessionId,
       store: definition.store,
       rules: definition.state,
@@ -102,9 +97,22 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
       signal: this.#controller.signal,
       onLost: (error) => this.connection.fail(error),
     });
+  }
+
+  /** Ends with the handler's result, or as soon as the run fails, whether or not the handler notices. */
+  async #run(scope: RunScope, opened: Promise<Opened<State>>): Promise<AgentOutput<State, Out>> {
+    const work = this.#work(scope, opened);
+    work.catch((error) => this.connection.fail(toAgentFlowError(error)));
+    this.#output = await Promise.race([work, this.#failed.promise]);
+    return this.#output;
+  }
+
+  async #work(scope: RunScope, opened: Promise<Opened<State>>): Promise<AgentOutput<State, Out>> {
+    this.#hasBegun = true;
+    const { session, pending } = await opened;
     const intake = this.#newIntake(scope, session);
     try {
-      scope.sessionOpened(sessionId);
+      scope.sessionOpened(session.id);
       intake.replay(pending);
       const result = await this.#handle(scope, session, intake);
       this.#endedBy = new AgentFlowError('RUN_ENDED', 'The run has ended: the handler has returned');

@@ -5,7 +5,7 @@ import { type ChangeGuard, diff } from '../internal/diff.js';
 import { frozenJson } from '../internal/json.js';
 import { valueIssues } from '../internal/value-issues.js';
 import type { StateRules } from '../session/open-session.js';
-import { checked } from './checks.js';
+import { checked, tryParse } from './checks.js';
 
 /** What an agent's configuration says of its state. */
 export interface StateConfig {
@@ -20,26 +20,26 @@ export function stateRules({ schema, initialState, migrate }: StateConfig): Stat
   return {
     create(init) {
       if (init !== undefined) return json(checked(schema, init, 'init'), 'init');
-      const ownDefault = schema.safeParse(undefined);
-      if (ownDefault.success && ownDefault.data !== undefined) return json(ownDefault.data, 'init');
+      const ownDefault = defaultOf(schema, undefined);
+      if (ownDefault !== undefined) return json(ownDefault, 'init');
       if (initialState !== undefined)
         return json(
           checked(schema, typeof initialState === 'function' ? initialState() : initialState, 'init'),
           'init',
         );
-      const membersDefault = schema.safeParse({});
-      if (membersDefault.success) return json(membersDefault.data, 'init');
+      const membersDefault = defaultOf(schema, {});
+      if (membersDefault !== undefined) return json(membersDefault, 'init');
       throw new AgentFlowError(
         'NO_INITIAL_STATE',
         'A new session needs a state: pass init, or give the agent initialState or stateSchema a default',
       );
     },
     async read(stored, sessionId) {
-      const asIs = schema.safeParse(stored);
+      const asIs = tryParse(schema, stored);
       if (asIs.success) return asIs.data;
       if (migrate === undefined) throw new StoredStateError(sessionId, valueIssues(asIs.error.issues, stored));
       const migrated: unknown = await migrate(stored);
-      const again = schema.safeParse(migrated);
+      const again = tryParse(schema, migrated);
       if (again.success) return again.data;
       throw new StoredStateError(sessionId, valueIssues(again.error.issues, migrated));
     },
@@ -50,6 +50,15 @@ export function stateRules({ schema, initialState, migrate }: StateConfig): Stat
       return patch;
     },
   };
+}
+
+/** What a schema makes of nothing; `undefined` when it makes nothing of it, or fails over it. */
+function defaultOf(schema: z.ZodTypeAny, nothing: undefined | object): unknown {
+  try {
+    return schema.safeParse(nothing).data;
+  } catch {
+    return undefined;
+  }
 }
 
 function json(value: unknown, kind: ValueKind): unknown {
@@ -89,7 +98,7 @@ class SchemaGuards {
   }
 
   #accept(schema: z.ZodTypeAny, value: unknown, path: string): unknown {
-    const result = schema.safeParse(value);
+    const result = tryParse(schema, value);
     if (result.success) return result.data;
     this.#issues.push(...valueIssues(result.error.issues, value, this.#dotted(path)));
     return value;

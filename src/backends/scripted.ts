@@ -1,6 +1,14 @@
 /** A backend that says what it is told to: for tests of agents and hosts, without a model. */
 import { v4 as uuid } from 'uuid';
-import type { Backend, BackendEvent, BackendSessionOptions, BackendTurn, Prompt, ResultEvent } from './backend.js';
+import type {
+  Backend,
+  BackendEvent,
+  BackendSessionOptions,
+  BackendTurn,
+  Message,
+  Prompt,
+  ResultEvent,
+} from './backend.js';
 import { BackendError } from './backend-error.js';
 import { failure } from './failure.js';
 import { promptText } from './prompt-text.js';
@@ -85,7 +93,8 @@ export function scriptedBackend({
   const open = async (id: string, options: BackendSessionOptions): Promise<ScriptedSession> => {
     if (startError !== undefined) throw startError;
     const session = { id, options };
-    const told = options.messages?.filter(({ role }) => role === 'model').length ?? 0;
+    const isAnswer = ({ role, metadata }: Message) => role === 'model' && metadata?.interrupted !== true;
+    const told = options.messages?.filter(isAnswer).length ?? 0;
     answered.set(id, Math.max(told, answered.get(id) ?? 0));
     started.push(session);
     return session;

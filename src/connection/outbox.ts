@@ -1,5 +1,6 @@
 /** The agent's side of the talk: chunks and turn ends on their way to whoever reads. */
 import { AgentFlowError } from '../errors.js';
+import { systemClock } from '../internal/clock.js';
 import { Deferred } from '../internal/deferred.js';
 import { ChunkLog, TurnEnd, TurnStart } from './chunk-log.js';
 import type { WatchEvent, WatchOptions } from './connection.js';
@@ -17,6 +18,11 @@ export interface OutboxOptions {
 
 /** Handlers that never await `send` are stopped at this many times the bound. */
 const unawaitedFactor = 1_000;
+
+/** A handler that never waits for anything else lets timers and sockets have a turn this often, in milliseconds. */
+const longestHogMs = 10;
+/** How many chunks are sent between two looks at the clock. */
+const chunksPerLook = 128;
 
 const noWait = Promise.resolve();
 const nothing = Symbol('nothing to read yet');
@@ -53,6 +59,8 @@ export class Outbox<Stream> {
   #reads: WaitingRead<Stream>[] = [];
   /** Shared by all who wait for room, so that a handler that does not await piles up no promises. */
   #room: Deferred<void> | undefined;
+  #sentSinceLook = 0;
+  #lastBreatherAt = systemClock.now();
   #liveReaders = 0;
   #wasRead = false;
   #isOutputAwaited = false;
@@ -71,9 +79,8 @@ export class Outbox<Stream> {
     this.#log.append(chunk);
     this.#unreadChunks += 1;
     this.#deliver();
-    if (this.#hasRoom) return noWait;
-    this.#discardIfUnread();
-    if (this.#hasRoom) return noWait;
+    if (!this.#hasRoom) this.#discardIfUnread();
+    if (this.#hasRoom) return this.#isHogging() ? this.#breather() : noWait;
     this.#room ??= new Deferred();
     return this.#room.promise;
   }
@@ -136,6 +143,27 @@ export class Outbox<Stream> {
     return this.#unreadChunks < this.#options.maxBufferedChunks;
   }
 
+  /**
+   * A handler and a reader that only wait for each other never leave the microtask queue: without a break no timer would
+   * fire, no socket would be read, and so no abort could come.
+   */
+  #isHogging(): boolean {
+    this.#sentSinceLook += 1;
+    if (this.#sentSinceLook < chunksPerLook) return false;
+    this.#sentSinceLook = 0;
+    return systemClock.now() - this.#lastBreatherAt >= longestHogMs;
+  }
+
+  #breather(): Promise<void> {
+    return new Promise((resolve) => {
+      const goOn = () => {
+        this.#lastBreatherAt = systemClock.now();
+        resolve();
+      };
+      systemClock.after(0, goOn, { keepAlive: true });
+    });
+  }
+
   #mark(mark: TurnStart | TurnEnd): void {
     if (this.#end !== undefined) return;
     this.#log.append(mark);
@@ -149,7 +177,7 @@ export class Outbox<Stream> {
       this.#liveReaders += 1;
       this.#wasRead = true;
     }
-    const entry = this.#reads.length > 0 ? nothing : this.#takeNow(reader);
+    const entry = this.#takeNow(reader);
     if (entry !== nothing && !(entry instanceof TurnEnd)) return Promise.resolve({ value: entry, done: false });
     const read = new Deferred<IteratorResult<Stream, undefined>>();
     if (entry === nothing) this.#reads.push({ reader, read });

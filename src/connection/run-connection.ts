@@ -1,5 +1,5 @@
 import type { SendReceipt } from '../../schemas/index.js';
-import { AgentFlowError } from '../errors.js';
+import { AgentFlowError, InvalidValueError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
 import type { Connection, RunEnd, SendOptions, SendPolicy, WatchEvent, WatchOptions } from './connection.js';
 import type { Inbox } from './inbox.js';
@@ -38,6 +38,7 @@ export class RunConnection<In, Stream, Output> implements Connection<In, Stream,
       const why = inbox.closedBy === undefined ? 'the connection was closed' : 'the run has ended';
       throw new AgentFlowError('CONNECTION_CLOSED', `Cannot send: ${why}`, { cause: inbox.closedBy });
     }
+    assertSendOptions(options);
     return inbox.send(checkInput(input), options.id, options.policy ?? policy);
   }
 
@@ -94,4 +95,18 @@ export class RunConnection<In, Stream, Output> implements Connection<In, Stream,
     this.#output.reject(error);
     this.#done.resolve({ sessionId: this.sessionId, finishReason, error });
   }
+}
+
+/** Every policy a sender may name. */
+export const sendPolicies: readonly SendPolicy[] = ['queue', 'steer', 'interrupt', 'reject'];
+
+function assertSendOptions({ id, policy }: { readonly id?: unknown; readonly policy?: unknown }): void {
+  if (id !== undefined && typeof id !== 'string') {
+    throw new InvalidValueError('id', [{ path: 'id', expected: 'string', received: typeof id }]);
+  }
+  if (policy === undefined || (sendPolicies as readonly unknown[]).includes(policy)) return;
+  const expected = `one of ${sendPolicies.join(', ')}`;
+  throw new InvalidValueError('option', [
+    { path: 'policy', expected, received: JSON.stringify(policy) ?? typeof policy },
+  ]);
 }

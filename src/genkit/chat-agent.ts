@@ -1,6 +1,18 @@
 /**
  * The chat face of an agent: the same agent as Genkit's own kind of agent, so that the Dev UI's chat, `chat()` and the
  * HTTP client `remoteAgent` work with it unchanged.
+ *
+ * - A snapshot is one version of a session; its id holds the session's id and the version. `parentId` is the version saved
+ *   before it. Going on from an old snapshot makes a new version out of it: history stays one line, and `sessionId` alone
+ *   always means the newest.
+ * - `messages` are the state's own, where it keeps Genkit messages in `messages`; `custom` is the rest of the state.
+ * - The answer of a turn is the message of the model that the state now ends with, else what was streamed, else what the
+ *   handler returned.
+ * - A turn that fails is an outcome (`finishReason: 'failed'`) and the client goes on from before it; what the handler had
+ *   saved until then stays in the history. An `init` that cannot be meant for this agent, and an input that is none, throw.
+ * - `abort` ends whatever runs on the snapshot's session, in this process or, by taking its lease, in another.
+ * - `detach` sends the turn that runs and those behind it to the background; the snapshot id it answers with says what
+ *   becomes of them, also in another process, and `expired` when the process that ran them has died.
  */
 import type { Action, Genkit, MessageData } from 'genkit';
 import {
@@ -17,7 +29,7 @@ import { checked } from '../agent/checks.js';
 import type { AgentDefinition } from '../agent/definition.js';
 import type { Launch, RunScope } from '../agent/runtime.js';
 import type { RunConnection } from '../connection/run-connection.js';
-import { InvalidValueError, toAgentFlowError } from '../errors.js';
+import { AgentFlowError, InvalidValueError, toAgentFlowError } from '../errors.js';
 import type { Sessions } from '../session/sessions.js';
 import { wireError } from './chat/answer.js';
 import { assertMeantFor, openingOf } from './chat/init.js';
@@ -66,15 +78,15 @@ interface Face {
 }
 
 /**
- * Registers an agent a second time, as a Genkit agent with its two companion actions. An agent whose inputs and chunks are
- * no chat is left alone; the answer says what it lacks.
+ * Registers an agent a second time, as a Genkit agent with its two companion actions. An agent that cannot be one is left
+ * alone; the answer is then an error that says why.
  */
 export function defineChatAgent<State>(
   ai: Genkit,
   definition: AgentDefinition,
   config: AgentConfig,
   runs: ChatRuns,
-): ChatAgent<State> | InvalidValueError {
+): ChatAgent<State> | AgentFlowError {
   const { name, store, clock, leaseTtlMs } = definition;
   const shape = chatShape(config, definition.stateSchema);
   if (shape instanceof InvalidValueError) return shape;
@@ -84,18 +96,23 @@ export function defineChatAgent<State>(
   const face: Face = { name, shape, runs, server };
   // Genkit makes the agent, in a registry aside; its runs are ours. So its companions and its chat() are Genkit's own.
   const registry = Registry.withParent(ai.registry);
-  const { description } = config;
-  const own = { name, stateSchema: shape.customSchema, store: server?.snapshots, ...(description && { description }) };
-  const agent = GenkitBeta.prototype.defineCustomAgent.call(
-    Object.create(ai, { registry: { value: registry } }),
-    own,
-    async () => ({}),
-  );
+  const agent = genkitAgent(Object.create(ai, { registry: { value: registry } }), face, config.description);
+  if (agent instanceof AgentFlowError) return agent;
   agent.run = carrierOf(ai, registry, face);
   register(ai, 'agent', agent);
   register(ai, 'agent-snapshot', agent.getSnapshotDataAction);
   register(ai, 'agent-abort', agent.abortAgentAction);
   return agent as unknown as ChatAgent<State>;
+}
+
+function genkitAgent(ai: Genkit, { name, shape, server }: Face, description?: string): GenkitOwnAgent | AgentFlowError {
+  const own = { name, stateSchema: shape.customSchema, store: server?.snapshots, ...(description && { description }) };
+  try {
+    return GenkitBeta.prototype.defineCustomAgent.call(ai, own, async () => ({}));
+  } catch (cause) {
+    // Inside of a running action Genkit defines flows, but no agents.
+    return new AgentFlowError('MISSING_DEPENDENCY', 'Genkit could not define the chat of this agent', { cause });
+  }
 }
 
 /** What carries a chat's runs: their span and their context are a Genkit action's. */
@@ -106,7 +123,7 @@ function carrierOf(ai: Genkit, registry: Registry, face: Face): GenkitOwnAgent['
   const flow = aside.defineFlow({ name }, (_input, { inputStream, init, context, abortSignal, sendChunk }) => {
     setCustomMetadataAttributes({ subtype: 'agent' });
     const side = { inputStream, init, context: context ?? {}, abortSignal, sendChunk };
-    return withTurnSpans(name, side.context, (scope) => serve(face, side, scope));
+    return withTurnSpans(name, side.context, (scope) => serve(face, side, scope), 'action');
   });
   flow.__action.key = `/agent/${name}`;
   flow.__registry = ai.registry;
@@ -137,6 +154,7 @@ async function serve(face: Face, side: SideChannel, scope: RunScope): Promise<Ag
     shape: face.shape,
     server: face.server,
     clientState,
+    version: options.version,
     sendChunk: side.sendChunk,
     open: (observer) => {
       const context = observedContext(side.context, observer);

@@ -2,7 +2,7 @@ import type { Genkit, z } from 'genkit';
 import type { Agent, AgentConfig, AgentHandler, AnySchema, HandlerResult, StreamBidiOptions } from '../agent/agent.js';
 import { AgentCore } from '../agent/define-agent.js';
 import { agentDefinition } from '../agent/definition.js';
-import { InvalidValueError, toAgentFlowError } from '../errors.js';
+import { AgentFlowError, InvalidValueError, toAgentFlowError } from '../errors.js';
 import { observable } from './chat/observed-run.js';
 import { type ChatAgent, type ChatRuns, defineChatAgent } from './chat-agent.js';
 import { type AgentFlow, defineAgentFlow, launchIn } from './flow.js';
@@ -66,6 +66,14 @@ export function defineAgent<
 > {
   type State = z.output<StateSchema>;
   type Sent = z.input<InputSchema>;
+  type Defined = GenkitAgent<
+    State,
+    z.output<InputSchema>,
+    z.output<OutputSchema>,
+    z.output<StreamSchema>,
+    z.input<StateSchema>,
+    Sent
+  >;
   const definition = agentDefinition(config);
   claimName(ai, definition.name);
   const core = new AgentCore<
@@ -80,13 +88,9 @@ export function defineAgent<
   const flow = defineAgentFlow(ai, definition, config.description, core);
   const streamBidi = (options: StreamBidiOptions<z.input<StateSchema>> = {}) =>
     core.open(options, launchIn(flow, options));
-  return {
+  const agent: Omit<Defined, 'chatAgent'> = {
     name: definition.name,
     flow,
-    get chatAgent() {
-      if (chatAgent instanceof InvalidValueError) throw chatAgent;
-      return chatAgent;
-    },
     sessions: core.sessions,
     streamBidi,
     watch: (sessionId, options) => core.watch(sessionId, options),
@@ -101,6 +105,19 @@ export function defineAgent<
       return connection.output();
     },
   };
+  return withChat(agent, chatAgent);
+}
+
+/** Not a member that a copy or JSON would ask for: where there is no chat, only who wants one is told. */
+function withChat<State, Rest extends object>(
+  agent: Rest,
+  chatAgent: ChatAgent<State> | AgentFlowError,
+): Rest & { readonly chatAgent: ChatAgent<State> } {
+  const get = () => {
+    if (chatAgent instanceof AgentFlowError) throw chatAgent;
+    return chatAgent;
+  };
+  return Object.defineProperty(agent, 'chatAgent', { get }) as Rest & { readonly chatAgent: ChatAgent<State> };
 }
 
 /** Genkit itself lets the last definition of a name win, with no more than a line in the log. */

@@ -31,6 +31,7 @@ export class GenerateWatch {
   readonly #parts: WatchParts;
   readonly #outer: Context = context.active();
   #isSpeaking = false;
+  #modelError: unknown;
   #modelCalls = 0;
   #toolCalls = 0;
 
@@ -41,6 +42,11 @@ export class GenerateWatch {
   /** True while a model is in the middle of its answer: an error then is a connection that was lost. */
   get isSpeaking(): boolean {
     return this.#isSpeaking;
+  }
+
+  /** What a model call threw last. */
+  get modelError(): unknown {
+    return this.#modelError;
   }
 
   get modelCalls(): number {
@@ -102,6 +108,7 @@ export class GenerateWatch {
       span.end();
       return response;
     } catch (error) {
+      this.#modelError = error;
       span.end(signal.aborted ? 'cancelled' : errorType(error));
       throw error;
     }

@@ -164,15 +164,16 @@ class GenkitTurn {
     return isInterrupted && isAnswer ? (structuredClone(prompt) as ToolResponsePart[]) : undefined;
   }
 
-  #failure(thrown: unknown, { isSpeaking }: GenerateWatch): BackendFailure {
+  #failure(thrown: unknown, { isSpeaking, modelError }: GenerateWatch): BackendFailure {
     const { name: provider } = this.#options;
     const told = failureOf(thrown, { provider, signal: this.#stop });
     if (told.kind === 'cancelled') return told;
     const { finishReason, isResponse, status } = generationFacts(thrown);
     if (finishReason === 'blocked') return failure(provider, 'refused', told.message, { raw: thrown });
     if (isResponse && status === 'ABORTED') return failure(provider, 'limit', told.message, { raw: thrown });
-    // Plugins lose the cause of a connection that breaks: that it broke while the model spoke is all there is.
-    return told.kind === 'unknown' && isSpeaking ? { ...told, kind: 'network', retryable: true } : told;
+    // Plugins lose the cause of a connection that breaks: all there is to tell is that a model call failed, and when.
+    if (told.kind !== 'unknown' || status !== undefined || thrown !== modelError) return told;
+    return { ...told, kind: isSpeaking ? 'network' : 'unknown', retryable: true };
   }
 }
 

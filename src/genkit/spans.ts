@@ -11,6 +11,7 @@ export function withTurnSpans<Output>(
   agent: string,
   actionContext: Record<string, unknown>,
   body: (scope: RunScope) => Promise<Output>,
+  kind: 'flow' | 'action' = 'flow',
 ): Promise<Output> {
   const runSpan = trace.getActiveSpan();
   if (runSpan === undefined)
@@ -31,7 +32,7 @@ export function withTurnSpans<Output>(
       const attributes = {
         'genkit:type': 'flowStep',
         'genkit:name': name,
-        'genkit:path': `/{${agent},t:flow}/{${name},t:flowStep}`,
+        'genkit:path': `/{${agent},t:${kind}}/{${name},t:flowStep}`,
         'genkit:metadata:agent:sessionId': sessionId,
         'gen_ai.conversation.id': sessionId,
         'genkit:metadata:agent:attempt': attempt,

@@ -2,7 +2,7 @@
 import type { Prompt } from '../backends/backend.js';
 import { Deferred } from '../internal/deferred.js';
 import type { Origin } from './behaviour.js';
-import { type OverloadFacts, OverloadedError } from './host-errors.js';
+import { OverloadedError, type OverloadFacts } from './host-errors.js';
 import { Mailbox, type QueueLimits } from './mailbox.js';
 import type { AgentMemory } from './memory.js';
 import type { Policies } from './options.js';

@@ -84,22 +84,12 @@ export interface Behaviour<State, Args = unknown, Event = unknown> {
   /** Runs once, inside `start`. Throwing refuses the start with `AGENT_INIT_FAILED`. */
   init(args: Args): Awaitable<Initial<State>>;
   /** A turn was answered. Throwing, or answering no decision, fails the turn with `CALLBACK_FAILED`; the agent lives. */
-  handleResponse(
-    ref: string,
-    response: Response,
-    state: State,
-    turn: TurnInfo,
-  ): Awaitable<Decision<NoInfer<State>>>;
+  handleResponse(ref: string, response: Response, state: State, turn: TurnInfo): Awaitable<Decision<NoInfer<State>>>;
   /**
    * A turn failed, whatever the reason. A `prompt` tries again under the same ref, and the caller goes on waiting; except
    * after an interrupt, when it becomes a prompt of its own. Default, and when it throws: `noreply(state)`.
    */
-  handleError?(
-    ref: string,
-    error: AgentFlowError,
-    state: State,
-    turn: TurnInfo,
-  ): Awaitable<Decision<NoInfer<State>>>;
+  handleError?(ref: string, error: AgentFlowError, state: State, turn: TurnInfo): Awaitable<Decision<NoInfer<State>>>;
   /** Something was notified: at once when idle, at the turn's end otherwise. Throwing counts as `noreply(state)`. */
   handleEvent?(event: Event, state: State): Awaitable<Decision<NoInfer<State>>>;
   /** Every event of a turn, the last one too, in order, before it is acted on. Throwing fails the turn. */

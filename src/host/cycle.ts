@@ -139,18 +139,18 @@ export class TurnCycle {
     }
     this.#reservations = [];
     this.#tellEnd(request, end);
-    if (hasEnded()) return undefined;
-    const closed = await this.close(request, prompt, end.error ?? end.response);
-    this.#tellClosed(request, closed.outcome, end, spent);
+    const ended: TurnOutcome =
+      end.error === undefined ? { ok: true, response: end.response } : { ok: false, error: end.error };
+    const closed = hasEnded() ? undefined : await this.close(request, prompt, ended);
+    this.#tellClosed(request, closed?.outcome ?? ended, end, spent);
     return closed;
   }
 
   /** What the callbacks make of a turn's end. */
-  async close(request: Request, prompt: Prompt, ended: AgentFlowError | TurnEnd['response']): Promise<TurnClosed> {
+  async close(request: Request, prompt: Prompt, ended: TurnOutcome): Promise<TurnClosed> {
     const { mind } = this.#parts;
     const turn: TurnInfo = { ...factsOf(request), prompt };
-    let outcome: TurnOutcome =
-      ended instanceof AgentFlowError ? { ok: false, error: ended } : { ok: true, response: ended };
+    let outcome = ended;
     let decision: Decision<unknown> | undefined;
     if (outcome.ok) {
       const decided = await mind.handleResponse(outcome.response, turn);
@@ -209,14 +209,20 @@ export class TurnCycle {
       }
     }
     // What is heard after a cut changes nothing any more.
-    if (mind.hearsStream && !controller.signal.aborted) return mind.streamEvent(event);
+    if (mind.hearsStream && !controller.signal.aborted) return mind.streamEvent(event, controller.signal);
   }
 
   #tellEnd(request: Request, { error, response }: TurnEnd): void {
     const { durationMs } = response;
     const facts = factsOf(request);
     if (error !== undefined) this.#tell({ type: 'prompt.error', code: error.code, durationMs, ...facts });
-    else this.#tell({ type: 'prompt.stop', durationMs, ...facts, ...(this.#parts.observers.withContent ? { response } : {}) });
+    else
+      this.#tell({
+        type: 'prompt.stop',
+        durationMs,
+        ...facts,
+        ...(this.#parts.observers.withContent ? { response } : {}),
+      });
   }
 
   #tellClosed(request: Request, outcome: TurnOutcome, { response }: TurnEnd, { usd: costUsd }: Spent): void {
@@ -237,4 +243,3 @@ export class TurnCycle {
 export function factsOf({ ref, attempt, origin }: Request): TurnFacts {
   return { ref, attempt, origin };
 }
-

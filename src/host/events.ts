@@ -51,7 +51,11 @@ export type HostEvent = { readonly agent: string; readonly at: number } & (
   | ({ readonly type: 'turn.rejected'; readonly code: ErrorCode } & TurnFacts)
   | ({ readonly type: 'turn.cancelled'; readonly by: 'caller' | 'signal' } & TurnFacts)
   | { readonly type: 'event.received'; readonly deferred: boolean; readonly event?: unknown }
-  | { readonly type: 'state.changed'; readonly from: 'idle' | 'processing' | undefined; readonly to: 'idle' | 'processing' }
+  | {
+      readonly type: 'state.changed';
+      readonly from: 'idle' | 'processing' | undefined;
+      readonly to: 'idle' | 'processing';
+    }
   /** How many prompts wait, this one included. */
   | { readonly type: 'mailbox.queued'; readonly depth: number }
   | { readonly type: 'mailbox.taken'; readonly depth: number }
@@ -69,7 +73,11 @@ export type HostEvent = { readonly agent: string; readonly at: number } & (
 );
 
 /** The part of an event that its teller knows. */
-export type Told = HostEvent extends infer Event ? (Event extends HostEvent ? Omit<Event, 'agent' | 'at'> : never) : never;
+export type Told = HostEvent extends infer Event
+  ? Event extends HostEvent
+    ? Omit<Event, 'agent' | 'at'>
+    : never
+  : never;
 
 /** Is told every event, at once and in order. What it throws changes nothing. */
 export type HostObserver = (event: HostEvent) => void;
@@ -90,6 +98,11 @@ export class Observers {
   add(observer: HostObserver): () => void {
     this.#observers.add(observer);
     return () => void this.#observers.delete(observer);
+  }
+
+  /** {@link tell} for one agent. */
+  teller(agent: string): (told: Told) => void {
+    return (told) => this.tell(agent, told);
   }
 
   tell(agent: string, told: Told): void {

@@ -47,9 +47,13 @@ export class BudgetError extends AgentFlowError {
 
   constructor(facts: BudgetFacts) {
     const { scope, unit, limit, spent, reserved } = facts;
-    super('BUDGET_EXCEEDED', `The ${scope}'s budget of ${limit} ${unit} is used up: ${spent} spent, ${reserved} reserved`, {
-      details: facts,
-    });
+    super(
+      'BUDGET_EXCEEDED',
+      `The ${scope}'s budget of ${limit} ${unit} is used up: ${spent} spent, ${reserved} reserved`,
+      {
+        details: facts,
+      },
+    );
     this.facts = facts;
   }
 }
@@ -60,6 +64,16 @@ export function terminated(agent: string, reason: EndReason, cause?: unknown): A
     details: { agent, reason },
     ...(cause === undefined ? {} : { cause }),
   });
+}
+
+/** What those hear who ask something of an agent that finishes what it does. */
+export function draining(agent: string): AgentFlowError {
+  return new AgentFlowError('AGENT_DRAINING', `The agent "${agent}" is draining`);
+}
+
+/** What those hear who would rather fail than wait for a resume. */
+export function halted(agent: string): AgentFlowError {
+  return new AgentFlowError('AGENT_HALTED', `The agent "${agent}" is halted`);
 }
 
 /** A callback threw, or answered something it may not. */
@@ -76,7 +90,15 @@ export function backendFailed(provider: string, thrown: unknown): AgentFlowError
 }
 
 /** A turn that ended with an `error` event. */
-export function toldFailure({ provider, kind, retryable, status, retryAfterMs, message, raw }: BackendFailure): AgentFlowError {
+export function toldFailure({
+  provider,
+  kind,
+  retryable,
+  status,
+  retryAfterMs,
+  message,
+  raw,
+}: BackendFailure): AgentFlowError {
   const facts = { provider, kind, retryable, httpStatus: status, retryAfterMs };
   const details = Object.fromEntries(Object.entries(facts).filter(([, fact]) => fact !== undefined));
   return new AgentFlowError('BACKEND_FAILED', message, { cause: raw, details });

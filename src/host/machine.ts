@@ -57,10 +57,7 @@ const byPhase: Readonly<Record<string, { readonly to: Phase; readonly then: Cons
 );
 
 /** Where a happening leads, or `undefined` where it cannot happen. */
-export function transition(
-  from: Phase,
-  on: Happening,
-): { readonly to: Phase; readonly then: Consequence } | undefined {
+export function transition(from: Phase, on: Happening): { readonly to: Phase; readonly then: Consequence } | undefined {
   return byPhase[`${from}: ${on}`];
 }
 

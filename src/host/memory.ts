@@ -61,6 +61,7 @@ export class AgentMemory {
   #pending: PatchOperation[] = [];
   #size = 0;
   #wholeSize = 0;
+  #isSealed = false;
   #last: Promise<void> = Promise.resolve();
   #scheduled: Promise<void> | undefined;
 
@@ -76,7 +77,8 @@ export class AgentMemory {
   /** Takes the memory of a name. Rejects with the store's errors. */
   static async open(store: HostStore, name: string, owner: string): Promise<AgentMemory> {
     const lease = await store.acquire(name, { owner, ttlMs: leaseTtlMs, takeover: true });
-    if (lease === undefined) throw new AgentFlowError('SESSION_BUSY', `The memory of "${name}" is held by another host`);
+    if (lease === undefined)
+      throw new AgentFlowError('SESSION_BUSY', `The memory of "${name}" is held by another host`);
     return new AgentMemory(store, lease, await store.load(name));
   }
 
@@ -96,20 +98,20 @@ export class AgentMemory {
 
   /** Replaces a field; what it shares with its predecessor is not written again. */
   put<Field extends KeptField>(field: Field, value: KeptAgent[Field]): void {
-    if (this.#document === undefined) return;
+    if (this.#document === undefined || this.#isSealed) return;
     this.#pending.push(...diff(this.#document[field], value, undefined, `/${field}`));
     this.#document[field] = value;
   }
 
   add<Section extends KeptSection>(section: Section, key: number, value: KeptAgent[Section][string]): void {
-    if (this.#document === undefined) return;
+    if (this.#document === undefined || this.#isSealed) return;
     this.#pending.push({ op: 'add', path: `/${section}/${key}`, value });
     (this.#document[section] as Record<number, unknown>)[key] = value;
   }
 
   remove(section: KeptSection, key: number): void {
     const members = this.#document?.[section] as Record<number, unknown> | undefined;
-    if (members === undefined || !Object.hasOwn(members, key)) return;
+    if (this.#isSealed || members === undefined || !Object.hasOwn(members, key)) return;
     this.#pending.push({ op: 'remove', path: `/${section}/${key}` });
     delete members[key];
   }
@@ -123,6 +125,12 @@ export class AgentMemory {
     const flushed = this.#scheduled;
     flushed.catch(() => {});
     return flushed;
+  }
+
+  /** Nothing more is remembered: the rest is for whoever opens it next. */
+  seal(): void {
+    void this.flush();
+    this.#isSealed = true;
   }
 
   /** Forgets everything. */
@@ -160,6 +168,27 @@ function rebuild({ checkpoint, patches }: StoredSession): Writable<KeptAgent> {
     for (const patch of patches) document = applyPatch(document, patch, 'all');
     return document as Writable<KeptAgent>;
   } catch (cause) {
-    throw new AgentFlowError('STORE_CORRUPT', 'What is remembered of the agent does not follow from what was before', { cause });
+    throw new AgentFlowError('STORE_CORRUPT', 'What is remembered of the agent does not follow from what was before', {
+      cause,
+    });
   }
+}
+
+/** What is remembered, without taking it. */
+export async function keptAgents(
+  store: HostStore,
+): Promise<{ readonly name: string; readonly behaviour: string | undefined; readonly halted: boolean }[]> {
+  const found: { name: string; behaviour: string | undefined; halted: boolean }[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await store.list(cursor === undefined ? {} : { cursor });
+    for (const { id } of page.sessions) {
+      const stored = await store.load(id);
+      if (stored === undefined) continue;
+      const { behaviour, halted } = rebuild(stored);
+      found.push({ name: id, behaviour: behaviour ?? undefined, halted });
+    }
+    cursor = page.next;
+  } while (cursor !== undefined);
+  return found;
 }

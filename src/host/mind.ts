@@ -18,6 +18,8 @@ export interface MindParts {
   /** States are remembered, so nobody may change one in place. */
   readonly isFrozen: boolean;
   readonly tell: (told: Told) => void;
+  /** Whether what a callback threw is told too. */
+  readonly withContent: boolean;
   /** A callback has answered another state. */
   readonly onState: ((state: unknown) => void) | undefined;
 }
@@ -57,9 +59,10 @@ export class Mind {
     await this.#replaceState('preRun', (behaviour, state) => behaviour.preRun?.(state));
   }
 
-  /** Rejects with `CALLBACK_FAILED`, and keeps the state that was. */
-  async streamEvent(event: BackendEvent): Promise<void> {
-    await this.#replaceState('handleStreamEvent', (behaviour, state) => behaviour.handleStreamEvent?.(event, state));
+  /** Rejects with `CALLBACK_FAILED`, and keeps the state that was. What comes after the signal has fired is dropped. */
+  async streamEvent(event: BackendEvent, signal: AbortSignal): Promise<void> {
+    const next = (behaviour: AnyBehaviour, state: unknown) => behaviour.handleStreamEvent?.(event, state);
+    await this.#replaceState('handleStreamEvent', next, signal);
   }
 
   async preTurn(prompt: Prompt): Promise<Preparation> {
@@ -105,7 +108,9 @@ export class Mind {
 
   async postTurn(outcome: TurnOutcome, ref: string): Promise<void> {
     if (this.#parts.behaviour.postTurn === undefined) return;
-    await this.#replaceState('postTurn', (behaviour, state) => behaviour.postTurn?.(outcome, ref, state)).catch(() => {});
+    await this.#replaceState('postTurn', (behaviour, state) => behaviour.postTurn?.(outcome, ref, state)).catch(
+      () => {},
+    );
   }
 
   async postRun(): Promise<void> {
@@ -137,9 +142,11 @@ export class Mind {
   async #replaceState(
     callback: string,
     next: (behaviour: AnyBehaviour, state: unknown) => unknown,
+    signal?: AbortSignal,
   ): Promise<void> {
     try {
       const state = await this.#call(() => next(this.#parts.behaviour, this.#state));
+      if (signal?.aborted) return;
       if (state === undefined && this.#state !== undefined) throw callbackFailed(callback, undefined);
       this.#adopt(state);
     } catch (thrown) {
@@ -163,7 +170,7 @@ export class Mind {
   }
 
   #tellFailure(callback: string, error: unknown): void {
-    this.#parts.tell({ type: 'callback.failed', callback, error });
+    this.#parts.tell({ type: 'callback.failed', callback, ...(this.#parts.withContent ? { error } : {}) });
   }
 }
 

@@ -92,7 +92,16 @@ export function policiesOf(options: AgentPolicies): Policies {
   } = options;
   const { maxRestarts = 3, withinMs = 60_000, backoffMs = 100, maxBackoffMs = 10_000 } = restartLimits;
   const counts = { maxPendingPrompts, maxPendingPromptBytes, maxPendingNotifications, maxPendingNotificationBytes };
-  const others = { maxEventsPerTurn, maxTellResults, maxHistory, maxRestarts, withinMs, backoffMs, maxBackoffMs, shutdownMs };
+  const others = {
+    maxEventsPerTurn,
+    maxTellResults,
+    maxHistory,
+    maxRestarts,
+    withinMs,
+    backoffMs,
+    maxBackoffMs,
+    shutdownMs,
+  };
   for (const [path, value] of Object.entries({ ...counts, ...others })) assertFrom(0, path, value);
   assertFrom(1, 'watchdogMs', watchdogMs);
   assertOneOf('eventRetention', eventRetention, ['compact', 'lossless']);

@@ -23,7 +23,11 @@ export function inTurnSpan<T>(agent: string, provider: string, facts: TurnFacts,
 }
 
 /** Writes how the turn went, and closes its span. */
-export function endTurnSpan(span: Span, { sessionId, usage, stopReason }: Response, errorType: string | undefined): void {
+export function endTurnSpan(
+  span: Span,
+  { sessionId, usage, stopReason }: Response,
+  errorType: string | undefined,
+): void {
   const told: Attributes = {};
   if (sessionId !== undefined) told['gen_ai.conversation.id'] = sessionId;
   if (usage?.inputTokens !== undefined) told['gen_ai.usage.input_tokens'] = usage.inputTokens;

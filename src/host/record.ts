@@ -29,6 +29,8 @@ export interface Totals {
   readonly tokens: number;
   /** Turns that the backend answered. */
   readonly turns: number;
+  /** Turns that have ended, however they did. */
+  readonly ended: number;
 }
 
 /** What an agent has answered and cost. */
@@ -38,6 +40,7 @@ export class AgentRecord {
   #usd = 0;
   #tokens = 0;
   #turns = 0;
+  #ended = 0;
   #sessionId: string | undefined;
 
   constructor(maxHistory: number) {
@@ -45,7 +48,7 @@ export class AgentRecord {
   }
 
   get totals(): Totals {
-    return { usd: this.#usd, tokens: this.#tokens, turns: this.#turns };
+    return { usd: this.#usd, tokens: this.#tokens, turns: this.#turns, ended: this.#ended };
   }
 
   get sessionId(): string | undefined {
@@ -61,6 +64,11 @@ export class AgentRecord {
     return [...(this.#history ?? [])];
   }
 
+  /** Turns that have ended, however they did. */
+  get ended(): number {
+    return this.#ended;
+  }
+
   get last(): TurnResult | undefined {
     return this.#history?.at(-1);
   }
@@ -72,6 +80,7 @@ export class AgentRecord {
     this.#tokens += spent.tokens;
     if (isAnswered) this.#turns += 1;
     this.#sessionId = response.sessionId ?? this.#sessionId;
+    this.#ended += 1;
     this.#history ??= [];
     this.#history.push({
       ref,
@@ -88,17 +97,13 @@ export class AgentRecord {
   }
 
   /** Goes on where an earlier process was. */
-  restore({ usd, tokens, turns }: Totals, sessionId: string | undefined, history: readonly TurnResult[]): void {
+  restore({ usd, tokens, turns, ended }: Totals, sessionId: string | undefined, history: readonly TurnResult[]): void {
+    this.#ended = ended;
     this.#usd = usd;
     this.#tokens = tokens;
     this.#turns = turns;
     this.#sessionId = sessionId;
     this.#history = history.length === 0 ? undefined : [...history];
-  }
-
-  /** The backend's session was started anew: what was said in the old one is no longer this one's. */
-  forgetSession(): void {
-    this.#sessionId = undefined;
   }
 }
 
@@ -135,7 +140,7 @@ export function toKeptOutcome(outcome: TurnOutcome): unknown {
 /** The outcome that was kept. */
 export function fromKeptOutcome(kept: unknown): TurnOutcome {
   const outcome = kept as { ok: true; response: Response } | { ok: false; error: ErrorJson };
-  if (outcome.ok) return { ok: true, response: { usage: undefined, sessionId: undefined, ...outcome.response } };
+  if (outcome.ok) return { ok: true, response: { ...outcome.response } };
   const { code, message, status, details } = outcome.error;
   return { ok: false, error: new AgentFlowError(code, message, { status, details }) };
 }

@@ -130,8 +130,11 @@ class Turn {
   }
 
   #markedAsError({ stopReason, text }: ResultEvent): AgentFlowError {
-    const message = text || `The backend marked its result as an error${stopReason === undefined ? '' : `: ${stopReason}`}`;
-    return new AgentFlowError('BACKEND_FAILED', message, { details: { provider: this.#parts.backend.name, stopReason } });
+    const message =
+      text || `The backend marked its result as an error${stopReason === undefined ? '' : `: ${stopReason}`}`;
+    return new AgentFlowError('BACKEND_FAILED', message, {
+      details: { provider: this.#parts.backend.name, stopReason },
+    });
   }
 }
 
@@ -140,7 +143,9 @@ function noTerminal(): AgentFlowError {
 }
 
 function tooManyEvents(maxEvents: number): AgentFlowError {
-  return new AgentFlowError('TURN_EVENTS_OVERFLOW', `The turn had more than ${maxEvents} events`, { details: { maxEvents } });
+  return new AgentFlowError('TURN_EVENTS_OVERFLOW', `The turn had more than ${maxEvents} events`, {
+    details: { maxEvents },
+  });
 }
 
 function addUsage(first: Usage | undefined, second: Usage): Usage {

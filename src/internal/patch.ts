@@ -20,14 +20,15 @@ export function applyPatch(
   let root = document;
   for (const operation of patch) {
     const segments = parsePointer(operation.path);
-    const last = segments.pop();
+    const last = segments.at(-1);
     if (last === undefined) {
       root = operation.op === 'remove' ? undefined : operation.value;
       continue;
     }
     root = owned(root, own, operation.path);
     let parent = root as Container;
-    for (const segment of segments) {
+    for (let depth = 0; depth < segments.length - 1; depth++) {
+      const segment = segments[depth] ?? '';
       const child = owned(readChild(parent, segment), own, operation.path);
       writeChild(parent, segment, child);
       parent = child;
@@ -86,12 +87,21 @@ function writeChild(parent: Container, key: string, value: unknown): void {
   else parent[key] = value;
 }
 
-function parsePointer(pointer: string): string[] {
+/** The pointer parsed last: thousands of patches in a row append to one list. */
+let parsed: { readonly pointer: string; readonly segments: readonly string[] } = { pointer: '/', segments: [''] };
+
+function parsePointer(pointer: string): readonly string[] {
   if (pointer === '') return [];
+  if (pointer === parsed.pointer) return parsed.segments;
   if (!pointer.startsWith('/')) throw leadsNowhere(pointer);
   const segments = pointer.slice(1).split('/');
-  if (!pointer.includes('~')) return segments;
-  return segments.map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const isEscaped = pointer.includes('~');
+  parsed = { pointer, segments: isEscaped ? segments.map(unescapeSegment) : segments };
+  return parsed.segments;
+}
+
+function unescapeSegment(segment: string): string {
+  return segment.replaceAll('~1', '/').replaceAll('~0', '~');
 }
 
 function leadsNowhere(path: string): TypeError {

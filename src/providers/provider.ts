@@ -86,7 +86,7 @@ interface ProviderBase<Session, Event, Input> {
   normalize(events: readonly Event[]): ProviderTurn;
   /** All events of the session so far, oldest first. Without it a dropped stream cannot be made whole. */
   history?(session: Session, io: { readonly signal: AbortSignal }): Promise<readonly Event[]>;
-  /** The calls among these events that nobody has answered yet. */
+  /** The calls in these events that no later one answers. */
   pending?(events: readonly Event[]): readonly ToolUse[];
   /** Ends the turn on the vendor's side, so that nothing goes on that nobody waits for. */
   interrupt?(session: Session): Promise<void>;
@@ -104,6 +104,8 @@ export interface StreamingProvider<Session = unknown, Event = unknown, Input = u
   connect(session: Session, io: { readonly signal: AbortSignal }): Promise<AsyncIterable<Event>>;
   /** Sends an input, once. The loop never repeats it without having looked whether it arrived. */
   send(session: Session, input: Input, io: { readonly signal: AbortSignal }): Promise<void>;
+  /** Is the input among these events, which are newer than it? Without it an input whose sending failed is not sent again. */
+  arrived?(input: Input, events: readonly Event[]): boolean;
 }
 
 /** A provider that answers each input with the events of one turn. */

@@ -210,9 +210,14 @@ export class OpenSession<State> implements Session<State> {
 
 function draft<State>(before: State, recipe: StateRecipe<State>): unknown {
   if (typeof before !== 'object' || before === null) return recipe(before) ?? before;
-  const after: unknown = create(before, recipe as (draft: object) => void);
-  if (!(after instanceof Promise)) return after;
-  after.catch(() => {});
+  // In a box, so that a recipe may as well return the next state: what is put into a draft need not be one.
+  let returned: unknown;
+  const { state } = create({ state: before as object }, (box) => {
+    returned = recipe(box.state as State);
+    if (returned !== undefined && !(returned instanceof Promise)) box.state = returned as typeof box.state;
+  });
+  if (!(returned instanceof Promise)) return state;
+  returned.catch(() => {});
   throw new InvalidValueError('state', [
     { path: '', expected: 'a recipe that returns at once', received: 'a promise' },
   ]);

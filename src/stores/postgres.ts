@@ -239,7 +239,7 @@ export class PostgresSessionStore implements SessionStore {
 function share(options: PostgresSessionStoreOptions): Shared {
   const { tablePrefix = defaultTablePrefix, prepare = false } = options;
   checkPrefix(tablePrefix);
-  const connection = new PostgresConnection('pool' in options ? options.pool : options.client, prepare);
+  const connection = new PostgresConnection(options, prepare);
   return { connection, statements: statementsFor(tablePrefix), releases: releasesOf(options), tablePrefix };
 }
 

@@ -2,7 +2,7 @@
  * Sessions in Redis: any number of processes on any number of machines share them. Every operation is one Lua script, so
  * one round trip that happens as a whole or not at all; all keys of a session are in one slot of a cluster.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { InvalidValueError, LeaseLostError, SessionConflictError } from '../errors.js';
 import type { Releases } from '../session/releases.js';
 import type {
@@ -148,12 +148,8 @@ export class RedisSessionStore implements SessionStore {
     const isWhole = change.kind === 'checkpoint';
     const data = isWhole ? jsonText(change.record, 'change.record') : jsonText(change.patch, 'change.patch');
     const session = this.#session(sessionId);
-    const given = [
-      String(expectedVersion),
-      isWhole ? '1' : '',
-      data,
-      keepVersions === undefined ? '' : String(keepVersions),
-    ];
+    const keep = keepVersions === undefined ? '' : String(keepVersions);
+    const given = [String(expectedVersion), isWhole ? '1' : '', data, keep, randomUUID()];
     // Marked, because an empty text is an id too.
     const from = parent === undefined ? ['', ''] : [`=${escapedText(parent.sessionId)}`, String(parent.version)];
     const answer = (await this.#run(scripts.save, session, ...held(lease), ...given, ...from)) as [string, Field];

@@ -158,6 +158,21 @@ describe('a turn that fails', () => {
     expect(await errorOf(conn.output())).toMatchObject({ message: 'after the end' });
   });
 
+  it('because its run was aborted is answered by nobody', async () => {
+    const answers: string[] = [];
+    const agent = turnsAgent(
+      (_, turn) =>
+        new Promise((_resolve, reject) => turn.signal.addEventListener('abort', () => reject(turn.signal.reason))),
+      { onError: () => void answers.push('onError'), onInterrupt: () => void answers.push('onInterrupt') },
+    );
+    const conn = agent.open();
+    void conn.send('a');
+    await quiet();
+    conn.abort();
+    await quiet();
+    expect(answers).toEqual([]);
+  });
+
   it('fails for watchers as well, and they go on', async () => {
     const conn = turnsAgent(flaky).open();
     const seen = collectToError(conn.watch());

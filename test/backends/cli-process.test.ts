@@ -107,7 +107,9 @@ describe('what a CLI says', () => {
   });
 
   it('is passed over when a line is too long, and the rest is read', async () => {
-    const raw = [JSON.stringify({ type: 'assistant', message: { content: [{ type: 'text', text: 'x'.repeat(5_000) }] } })];
+    const raw = [
+      JSON.stringify({ type: 'assistant', message: { content: [{ type: 'text', text: 'x'.repeat(5_000) }] } }),
+    ];
     const { response, error } = await turn({ raw, text: ['short'] }, { limits: { maxLineLength: 4_000 } });
     expect(error).toBeUndefined();
     expect(response.events.filter(({ type }) => type === 'text')).toEqual([{ type: 'text', text: 'short' }]);

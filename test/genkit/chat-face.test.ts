@@ -43,6 +43,14 @@ describe('what Genkit lists', () => {
   });
 });
 
+test('an agent that is defined while an action runs works, without a chat', async () => {
+  const ai = genkit({});
+  const outer = ai.defineFlow('outer', async () => defineTalker(echo, { ai }));
+  const { result: agent } = await outer.run(undefined, { context: { auth: { uid: 'alice' } } });
+  expect((await agent.run('one')).state.count).toBe(1);
+  expect(() => agent.chatAgent).toThrow('Genkit could not define the chat of this agent');
+});
+
 describe('turns', () => {
   test('the answer comes in pieces, each turn ends, and the output is the last answer', async () => {
     const { chunks, output } = await converse(echoAgent(store()).chatAgent, ['one', 'two']);

@@ -1,9 +1,21 @@
 /** Sessions of a Genkit chat of ours: snapshots, going on, aborting. */
+import { genkit, z } from 'genkit/beta';
 import { describe, expect, test } from 'vitest';
+import { defineAgent } from '../../src/index.js';
 import { Deferred } from '../../src/internal/deferred.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
-import { type ChatWork, converse, defineTalker, echo, echoAgent, say, textOf, textsOf } from '../support/chat.js';
+import {
+  ChatState,
+  type ChatWork,
+  converse,
+  defineTalker,
+  echo,
+  echoAgent,
+  say,
+  textOf,
+  textsOf,
+} from '../support/chat.js';
 
 const hostileIds = [
   '../../etc/passwd',
@@ -78,7 +90,6 @@ describe('snapshots', () => {
     const { output } = await converse(agent.chatAgent, ['one'], { sessionId: 'mine' });
     const encode = (key: unknown) => Buffer.from(JSON.stringify(key)).toString('base64url');
     const unknown = [
-      '',
       ' ',
       'nope',
       '../x',
@@ -95,7 +106,7 @@ describe('snapshots', () => {
       encode(null),
       `${output.snapshotId}=`,
     ];
-    for (const snapshotId of [...unknown.slice(1), ...crafted]) {
+    for (const snapshotId of [...unknown, ...crafted]) {
       expect(await agent.chatAgent.getSnapshot(snapshotId)).toBeUndefined();
       await expect(agent.chatAgent.getSnapshotDataAction({ snapshotId })).rejects.toMatchObject({
         status: 'NOT_FOUND',
@@ -119,7 +130,9 @@ describe('snapshots', () => {
   test('an agent without a store has none, and says so', async () => {
     const { chatAgent } = echoAgent();
     await expect(chatAgent.getSnapshot('any')).rejects.toMatchObject({ status: 'FAILED_PRECONDITION' });
-    await expect(chatAgent.abort('any')).rejects.toMatchObject({ status: 'FAILED_PRECONDITION' });
+    await expect(chatAgent.abortAgentAction({ snapshotId: 'any' })).rejects.toMatchObject({
+      status: 'FAILED_PRECONDITION',
+    });
   });
 });
 
@@ -131,6 +144,25 @@ describe('going on', () => {
       const { output } = await converse(agent.chatAgent, [branch], { snapshotId: root.snapshotId });
       const snapshot = await agent.chatAgent.getSnapshot(output.snapshotId ?? '');
       expect(textsOf(snapshot?.state?.messages)).toEqual(['root', 'you said root', branch, `you said ${branch}`]);
+    }
+  });
+
+  test('from a snapshot by a turn that saves nothing, or fails, is still at that snapshot', async () => {
+    const work: ChatWork = async (input) => {
+      if (input === 'fail') throw new TypeError('as asked');
+    };
+    const store = new MemorySessionStore();
+    const remembering = echoAgent(store);
+    const root = (await converse(remembering.chatAgent, ['root'], { sessionId: 'mine' })).output;
+    await converse(remembering.chatAgent, ['later'], { sessionId: 'mine' });
+    const config = { name: 'idle', inputSchema: z.string(), streamSchema: z.string(), stateSchema: ChatState, store };
+    const idle = defineAgent(genkit({}), config, async (args) => {
+      await args.turns((input, turn) => work(input, args as never, turn));
+      return { output: null };
+    });
+    for (const input of ['nothing', 'fail']) {
+      const { output } = await converse(idle.chatAgent, [input], { snapshotId: root.snapshotId });
+      expect(output.snapshotId).toBe(root.snapshotId);
     }
   });
 

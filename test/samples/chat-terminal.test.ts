@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream';
 import { genkit } from 'genkit';
 import { MemorySessionStore } from 'genkitx-agent/stores/memory';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { defineChatAgent } from '../../samples/chat/agent.js';
+import { defineChat } from '../../samples/chat/agent.js';
 import { codeBlocks } from '../../samples/chat/code-blocks.js';
 import { Conversation, type ConversationOptions } from '../../samples/chat/conversation.js';
 import { readOptions } from '../../samples/chat/options.js';
@@ -29,7 +29,7 @@ function chatWith(answer: Answer, store = new MemorySessionStore()) {
     await answer(messages.at(-1)?.content[0]?.text ?? '', say, abortSignal);
     return { message: { role: 'model', content: [{ text }] }, finishReason: 'stop' };
   });
-  return defineChatAgent(ai, store);
+  return defineChat(ai, store);
 }
 
 /** A chat that runs, with somebody at its terminal. */
@@ -124,6 +124,24 @@ describe('a terminal', () => {
     await left;
     expect(screen.text).toContain('(interrupted)');
     expect(screen.text).not.toContain('never ending second');
+  });
+
+  it('takes a second Ctrl-C, a while later, for the next answer', async () => {
+    const { screen, press, left } = sitDown(async (question, say, signal) => {
+      say(`about ${question}`);
+      await untilAborted(signal);
+    });
+    vi.useFakeTimers({ toFake: ['performance'] });
+    press('one\rtwo\r');
+    await screen.until('about one');
+    press(ctrlC);
+    await screen.until('about two');
+    vi.advanceTimersByTime(1_000);
+    press(ctrlC);
+    await screen.until('(interrupted)\n');
+    press(ctrlD);
+    await left;
+    expect(screen.text.match(/\(interrupted\)/g)).toHaveLength(2);
   });
 
   it('lets no answer steer it', async () => {

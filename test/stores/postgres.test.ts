@@ -1,15 +1,12 @@
 import { PGlite } from '@electric-sql/pglite';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, test } from 'vitest';
+import { afterAll, beforeAll, describe, onTestFinished, test } from 'vitest';
 import { PostgresSessionStore } from '../../src/stores/postgres.js';
 import { testSessionStore } from '../../src/testing/session-store-suite.js';
 import { PostgresServer } from '../support/postgres-server.js';
 
 let server: PostgresServer;
-let tables = 0;
-
-/** Every case has tables of its own. */
-const freshPrefix = () => `case_${++tables}_`;
+let cases = 0;
 
 beforeAll(async () => {
   server = await PostgresServer.start('fsync=off');
@@ -17,7 +14,7 @@ beforeAll(async () => {
 
 afterAll(() => server.stop());
 
-describe('a pool of pg', () => {
+describe('a pool of pg, every case with tables of its own', () => {
   let pool: pg.Pool;
   beforeAll(() => {
     pool = new pg.Pool({ ...server.connection, max: 20 });
@@ -26,85 +23,59 @@ describe('a pool of pg', () => {
   testSessionStore({
     test,
     async create() {
-      const tablePrefix = freshPrefix();
+      const tablePrefix = `case_${++cases}_`;
       const store = new PostgresSessionStore({ pool, tablePrefix });
       await store.migrate();
-      const others: pg.Pool[] = [];
       return {
         store,
         async reopen() {
           const other = new pg.Pool(server.connection);
-          others.push(other);
+          onTestFinished(() => other.end());
           return new PostgresSessionStore({ pool: other, tablePrefix });
-        },
-        async dispose() {
-          for (const other of others) await other.end();
         },
       };
     },
   });
 });
 
-describe('a client of pg, with statements prepared', () => {
+describe('a client of pg with statements prepared, every case with a tenant of its own', () => {
   let client: pg.Client;
   beforeAll(async () => {
     client = new pg.Client(server.connection);
     await client.connect();
+    await new PostgresSessionStore({ client }).migrate();
   });
   afterAll(() => client.end());
   testSessionStore({
     test,
-    async create() {
-      const tablePrefix = freshPrefix();
-      const store = new PostgresSessionStore({ client, tablePrefix, prepare: true });
-      await store.migrate();
-      const others: pg.Client[] = [];
+    create() {
+      const tenant = `case-${++cases}`;
       return {
-        store,
+        store: new PostgresSessionStore({ client, prepare: true }).forTenant(tenant),
         async reopen() {
           const other = new pg.Client(server.connection);
           await other.connect();
-          others.push(other);
-          return new PostgresSessionStore({ client: other, tablePrefix, prepare: true });
-        },
-        async dispose() {
-          for (const other of others) await other.end();
+          onTestFinished(() => other.end());
+          return new PostgresSessionStore({ client: other, prepare: true }).forTenant(tenant);
         },
       };
     },
   });
 });
 
-describe('a pool whose transactions are serializable', () => {
-  let pool: pg.Pool;
-  beforeAll(() => {
-    pool = new pg.Pool({ ...server.connection, max: 20, options: '-c default_transaction_isolation=serializable' });
-  });
-  afterAll(() => pool.end());
-  testSessionStore({
-    test,
-    async create() {
-      const tablePrefix = freshPrefix();
-      const store = new PostgresSessionStore({ pool, tablePrefix });
-      await store.migrate();
-      return { store, reopen: async () => new PostgresSessionStore({ pool, tablePrefix }) };
-    },
-  });
-});
-
-describe('PGlite', () => {
+describe('PGlite, every case with a tenant of its own', () => {
   let client: PGlite;
   beforeAll(async () => {
     client = await PGlite.create();
+    await new PostgresSessionStore({ client }).migrate();
   }, 60_000);
   afterAll(() => client.close());
   testSessionStore({
     test,
-    async create() {
-      const tablePrefix = freshPrefix();
-      const store = new PostgresSessionStore({ client, tablePrefix });
-      await store.migrate();
-      return { store, reopen: async () => new PostgresSessionStore({ client, tablePrefix }) };
+    create() {
+      const tenant = `case-${++cases}`;
+      const open = () => new PostgresSessionStore({ client }).forTenant(tenant);
+      return { store: open(), reopen: async () => open() };
     },
   });
 });

@@ -10,6 +10,8 @@ export interface AnswerFacts {
   readonly inputTokens?: number;
   readonly outputTokens?: number;
   readonly model?: string;
+  /** Each text in one piece. @default in two */
+  readonly whole?: boolean;
 }
 
 /** One frame. */
@@ -20,7 +22,7 @@ export function frame(event: { readonly type: string; readonly [member: string]:
 /** Every event of an answer, texts and tool inputs in two pieces each. */
 export function messageEvents(
   blocks: readonly AnswerBlock[],
-  { stopReason, inputTokens = 10, outputTokens = 5, model = 'claude-test' }: AnswerFacts = {},
+  { stopReason, inputTokens = 10, outputTokens = 5, model = 'claude-test', whole }: AnswerFacts = {},
 ): { readonly type: string; readonly [member: string]: unknown }[] {
   const calls = blocks.some((block) => 'name' in block);
   const usage = { input_tokens: inputTokens, output_tokens: 1 };
@@ -29,7 +31,7 @@ export function messageEvents(
   return [
     { type: 'message_start', message },
     { type: 'ping' },
-    ...blocks.flatMap((block, index) => blockEvents(block, index)),
+    ...blocks.flatMap((block, index) => blockEvents(block, index, whole)),
     { type: 'message_delta', delta: stop, usage: { output_tokens: outputTokens } },
     { type: 'message_stop' },
   ];
@@ -42,12 +44,12 @@ export function messageStream(blocks: readonly AnswerBlock[], facts: AnswerFacts
     .join('');
 }
 
-function blockEvents(block: AnswerBlock, index: number) {
+function blockEvents(block: AnswerBlock, index: number, isWhole = false) {
   const start =
     'text' in block ? { type: 'text', text: '' } : { type: 'tool_use', id: block.id, name: block.name, input: {} };
   const whole = 'text' in block ? block.text : JSON.stringify(block.input);
   const half = Math.ceil(whole.length / 2);
-  const deltas = [whole.slice(0, half), whole.slice(half)].map((piece) => ({
+  const deltas = (isWhole ? [whole] : [whole.slice(0, half), whole.slice(half)]).map((piece) => ({
     type: 'content_block_delta',
     index,
     delta: 'text' in block ? { type: 'text_delta', text: piece } : { type: 'input_json_delta', partial_json: piece },

@@ -1,6 +1,6 @@
 /** The backend suite's model behind `genkitBackend`: a Genkit model of our own, or Gemini's plugin and a local server. */
 import { googleAI } from '@genkit-ai/google-genai';
-import { type Genkit, type GenerateRequest, GenkitError, genkit, z } from 'genkit';
+import { type GenerateRequest, type Genkit, GenkitError, genkit, z } from 'genkit';
 import { genkitBackend } from '../../src/genkit/genkit-backend.js';
 import type { AskedTurn, BackendUnderTest, ModelFailure, ModelTurn } from '../../src/testing/backend-suite.js';
 import { GeminiError, type GeminiRequest, startGeminiServer } from './gemini-server.js';
@@ -53,7 +53,10 @@ export function inProcessModel({ streams = true, heeds = true } = {}): BackendUn
     if (!isAnswer && turn.tool !== undefined) {
       output = turn.tool.output;
       const { name, input } = turn.tool;
-      return { message: { role: 'model', content: [{ toolRequest: { name, input, ref: 'c1' } }] }, finishReason: 'stop' };
+      return {
+        message: { role: 'model', content: [{ toolRequest: { name, input, ref: 'c1' } }] },
+        finishReason: 'stop',
+      };
     }
     turns.shift();
     working += 1;

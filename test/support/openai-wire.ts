@@ -14,6 +14,8 @@ export interface ResponseFacts {
   readonly inputTokens?: number;
   readonly outputTokens?: number;
   readonly model?: string;
+  /** Each text in one piece. @default in two */
+  readonly whole?: boolean;
 }
 
 interface WireEvent {
@@ -49,7 +51,7 @@ export function responseEvents(items: readonly ResponseItem[], facts: ResponseFa
   const events: WireEvent[] = [
     { type: 'response.created', response: start },
     { type: 'response.in_progress', response: start },
-    ...items.flatMap((item, index) => itemEvents(item, index)),
+    ...items.flatMap((item, index) => itemEvents(item, index, facts.whole)),
     { type: `response.${status}`, response: whole },
   ];
   return events.map((event, sequence_number) => ({ ...event, sequence_number }));
@@ -74,7 +76,7 @@ function wireItem(item: ResponseItem, index: number) {
   return { type: 'message', id: `msg_${index}`, role: 'assistant', status: 'completed', content: [content] };
 }
 
-function itemEvents(item: ResponseItem, index: number): WireEvent[] {
+function itemEvents(item: ResponseItem, index: number, isWhole = false): WireEvent[] {
   const whole = wireItem(item, index);
   const place = { output_index: index, item_id: whole.id, content_index: 0 };
   const [text, kind] =
@@ -87,7 +89,11 @@ function itemEvents(item: ResponseItem, index: number): WireEvent[] {
   const started = 'name' in item ? { ...whole, arguments: '', status: 'in_progress' } : { ...whole, content: [] };
   return [
     { type: 'response.output_item.added', output_index: index, item: started },
-    ...[text.slice(0, half), text.slice(half)].map((delta) => ({ type: `response.${kind}.delta`, ...place, delta })),
+    ...(isWhole ? [text] : [text.slice(0, half), text.slice(half)]).map((delta) => ({
+      type: `response.${kind}.delta`,
+      ...place,
+      delta,
+    })),
     { type: `response.${kind}.done`, ...place, ...('name' in item ? { arguments: text } : { text }) },
     { type: 'response.output_item.done', output_index: index, item: whole },
   ];

@@ -16,6 +16,8 @@ export class UnsteadyStore implements SessionStore {
   readonly calls: StoreCall[] = [];
   /** Awaited before each call reaches the store; what it throws, the call throws. */
   before: (call: StoreCall) => void | Promise<void> = () => {};
+  /** Called when the store has done its work and has not answered yet. */
+  after: (call: StoreCall) => void = () => {};
   readonly #inner: SessionStore;
   #isDead = false;
 
@@ -73,6 +75,7 @@ export class UnsteadyStore implements SessionStore {
     if (!this.#isDead) await this.before(call);
     if (this.#isDead) return new Promise(() => {});
     const answer = await work();
+    this.after(call);
     return this.#isDead ? new Promise(() => {}) : answer;
   }
 }

@@ -16,10 +16,13 @@ export interface WireRequest {
 export class WireReply {
   /** Resolves when the connection is gone before the answer was whole: the client has hung up. */
   readonly hungUp: Promise<void>;
+  /** Resolves when nothing is left of the exchange. */
+  readonly closed: Promise<void>;
   readonly #response: ServerResponse;
 
   constructor(response: ServerResponse) {
     this.#response = response;
+    this.closed = new Promise((resolve) => response.once('close', resolve));
     this.hungUp = new Promise((resolve) => {
       response.once('close', () => response.writableEnded || resolve());
     });

@@ -24,6 +24,8 @@ export interface ChatRunParts {
   readonly server: { readonly snapshots: ChatSnapshots; readonly tasks: ChatTasks } | undefined;
   /** The state that a client without a server's memory brought along. */
   readonly clientState: SessionState | undefined;
+  /** The version the client goes on from, where it names one. */
+  readonly version: number | undefined;
   readonly sendChunk: (chunk: AgentStreamChunk) => void;
   /** Opens the connection; the run is told of everything that is saved in it. */
   readonly open: (observer: RunObserver) => ChatConnection;
@@ -45,6 +47,7 @@ export class ChatRun implements RunObserver {
   readonly #settled = new Deferred<AgentOutput>();
   readonly #patches = new CustomPatches();
   #session: Session<unknown> | undefined;
+  #openedAt = 0;
   #lastGood: Standing | undefined;
   #lastMessage: MessageData | undefined;
   #answer = new ChatAnswer();
@@ -89,7 +92,8 @@ export class ChatRun implements RunObserver {
   async opened(session: Session<unknown>): Promise<void> {
     for (const artifact of this.#parts.clientState?.artifacts ?? []) await session.saveArtifact(artifact as Artifact);
     this.#session = session;
-    this.#lastGood = standing(session);
+    this.#openedAt = session.version;
+    this.#lastGood = this.#standing(session);
     this.#opened.resolve();
   }
 
@@ -133,7 +137,7 @@ export class ChatRun implements RunObserver {
     } catch (error) {
       this.#failure = toAgentFlowError(error);
     }
-    if (this.#failure === undefined) this.#lastGood = standing(session);
+    if (this.#failure === undefined) this.#lastGood = this.#standing(session);
     this.#emit({ turnEnd: { ...this.#snapshotId(), finishReason: this.#reason } });
     return this.#failure === undefined;
   }
@@ -172,7 +176,8 @@ export class ChatRun implements RunObserver {
     await Promise.race([this.#opened.promise, this.#connection.done]);
     const session = this.#session;
     if (session === undefined || this.#task !== undefined) return;
-    const { id: sessionId, version } = session;
+    const { id: sessionId } = session;
+    const { version } = this.#standing(session);
     const abort = () => this.#connection.abort('aborted by another process');
     const task = await server.tasks.begin(sessionId, version, abort);
     this.#task = task;
@@ -212,7 +217,7 @@ export class ChatRun implements RunObserver {
       finishReason: this.#reason,
       ...(message === undefined ? {} : { message }),
       ...(artifacts === undefined ? {} : { artifacts: structuredClone([...artifacts]) as AgentOutput['artifacts'] }),
-      ...this.#memory(this.#session === undefined ? undefined : standing(this.#session)),
+      ...this.#memory(this.#session === undefined ? undefined : this.#standing(this.#session)),
     };
   }
 
@@ -223,7 +228,7 @@ export class ChatRun implements RunObserver {
     const error = finishReason === 'failed' ? { error: wireError(failure) } : {};
     const { clientState, server } = this.#parts;
     if (session === undefined) return { finishReason, ...error, ...(clientState && { state: clientState }) };
-    const from = (finishReason === 'failed' ? this.#lastGood : undefined) ?? standing(session);
+    const from = (finishReason === 'failed' ? this.#lastGood : undefined) ?? this.#standing(session);
     // Retention may have dropped the version the turn began with.
     const kept = await server?.snapshots.kept(session.id, from.version).catch(() => undefined);
     const memory = this.#memory({ ...from, version: kept ?? from.version });
@@ -247,15 +252,18 @@ export class ChatRun implements RunObserver {
 
   #taskRecord({ finishReason, error }: AgentOutput) {
     const isBad = finishReason === 'failed' || finishReason === 'aborted';
-    const version = (finishReason === 'failed' ? this.#lastGood : this.#session)?.version ?? 1;
-    return { status: isBad ? finishReason : ('completed' as const), version, ...{ finishReason, error } };
+    const end = this.#session && this.#standing(this.#session);
+    const version = (finishReason === 'failed' ? this.#lastGood : end)?.version ?? 1;
+    return { status: isBad ? finishReason : ('completed' as const), version, finishReason, error };
+  }
+
+  /** A session that went back to an old version is that version until it is saved, whatever its newest one is. */
+  #standing({ version, state, artifacts }: Session<unknown>): Standing {
+    const isUnchanged = version === this.#openedAt;
+    return { version: isUnchanged ? (this.#parts.version ?? version) : version, state, artifacts };
   }
 
   #exposed() {
     return this.#parts.shape.expose(this.#session?.state ?? {});
   }
-}
-
-function standing({ version, state, artifacts }: Session<unknown>): Standing {
-  return { version, state, artifacts };
 }

@@ -35,7 +35,10 @@ export function chatShape(config: AgentConfig, stateSchema: z.ZodTypeAny): ChatS
     return new InvalidValueError('option', [{ path, expected, received: 'undefined' }]);
   }
   return {
-    toSent: (message) => (config.toInput ?? (input === 'text' ? textOf : asIs))(message as ChatMessage),
+    toSent: (message) => {
+      if (input === 'translated') return config.toInput?.(message as ChatMessage);
+      return input === 'text' ? textOf(message as ChatMessage) : message;
+    },
     toChunk: (value) => (config.toChunk === undefined ? asModelChunk(value) : (config.toChunk(value) as ModelChunk)),
     ...stateShape(stateSchema),
   };
@@ -101,10 +104,6 @@ function unwrapped(schema: z.ZodTypeAny, side: 'input' | 'output'): z.ZodTypeAny
     default:
       return schema;
   }
-}
-
-function asIs(message: ChatMessage): unknown {
-  return message;
 }
 
 function textOf({ content }: ChatMessage): string {

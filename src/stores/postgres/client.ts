@@ -49,21 +49,39 @@ interface PreparingClient {
   query(statement: Statement & { readonly values: readonly unknown[] }): Promise<{ readonly rows: unknown[] }>;
 }
 
+/** The queries of all stores on one connection, and of what listens on it: `pg` wants them one after another. */
+const lastQueries = new WeakMap<PostgresClient, Promise<unknown>>();
+
+/** Runs a query of a single connection when the ones before it are over. */
+export function inTurn<T>(client: PostgresClient, query: () => Promise<T>): Promise<T> {
+  const answer = (lastQueries.get(client) ?? Promise.resolve()).then(query);
+  lastQueries.set(
+    client,
+    answer.catch(() => {}),
+  );
+  return answer;
+}
+
 /** As many as may collide at once where transactions are serializable by default; each round lets one through. */
 const mostAttempts = 100;
 
 /** Runs single statements. Throws `STORE_FAILED`, with the client's error as cause. */
 export class PostgresConnection {
   readonly #client: PostgresClient;
+  readonly #isPool: boolean;
   readonly #isPreparing: boolean;
 
   /** Throws `INVALID_VALUE` for a client that cannot query. */
-  constructor(client: PostgresClient, isPreparing: boolean) {
-    if (typeof client?.query !== 'function')
-      throw new InvalidValueError('option', [
-        { path: 'client', expected: 'a Postgres client or pool', received: typeof client },
-      ]);
+  constructor(source: PostgresSource, isPreparing: boolean) {
+    const isPool = 'pool' in source;
+    const client = isPool ? source.pool : source.client;
+    if (typeof client?.query !== 'function') {
+      const path = isPool ? 'pool' : 'client';
+      const received = client === null ? 'null' : typeof client;
+      throw new InvalidValueError('option', [{ path, expected: 'a pool or client of Postgres', received }]);
+    }
     this.#client = client;
+    this.#isPool = isPool;
     this.#isPreparing = isPreparing;
   }
 
@@ -71,7 +89,8 @@ export class PostgresConnection {
   async rows<Row>(statement: Statement, ...values: unknown[]): Promise<Row[]> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return (await this.#query(statement, values)).rows as Row[];
+        const query = () => this.#query(statement, values);
+        return (await (this.#isPool ? query() : inTurn(this.#client, query))).rows as Row[];
       } catch (error) {
         // The statement was undone as a whole and sees more the next time; only stricter isolation than the usual asks for it.
         if (sqlStateOf(error) === serializationFailure && attempt < mostAttempts) continue;

@@ -1,6 +1,6 @@
 /** The connection that listens for releases. */
 import { type Ear, type OpenEar, Releases } from '../../session/releases.js';
-import type { PostgresClient, PostgresPool, PostgresSource } from './client.js';
+import { inTurn, type PostgresClient, type PostgresPool, type PostgresSource } from './client.js';
 import { releaseChannel } from './statements.js';
 
 /** What a connection of `pg` tells. */
@@ -70,14 +70,14 @@ async function listen(
   client.on('error', broken);
   client.on('end', broken);
   try {
-    await client.query(`LISTEN ${releaseChannel}`);
+    await inTurn(client, () => client.query(`LISTEN ${releaseChannel}`));
   } catch (error) {
     leave(true);
     throw error;
   }
   const stop = () => {
     if (isOver) return;
-    client.query(`UNLISTEN ${releaseChannel}`).then(
+    inTurn(client, () => client.query(`UNLISTEN ${releaseChannel}`)).then(
       () => leave(false),
       () => leave(true),
     );

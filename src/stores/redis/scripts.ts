@@ -5,7 +5,7 @@
  * The keys of a session are, in this order:
  *
  * 1. a hash with what is known of it: `id`, `tenant`, `owner`, `fence`, `until`, `awaited`, `head`, `checkpoint`, `born`,
- *    `listed`, `parentId`, `parentVersion`, `created`, `updated`, `inputs`
+ *    `listed`, `saving`, `parentId`, `parentVersion`, `created`, `updated`, `inputs`
  * 2. a list of its versions without a gap, the last one is the head: the version of its whole record, a space, JSON
  * 3. a hash of its inputs by id: attempt, a space, `1` when done, a space, JSON
  * 4. a sorted set of the ids of its pending inputs, in the order they were accepted
@@ -71,22 +71,24 @@ redis.call('HSET', KEYS[1], 'awaited', '1')
 return 1`);
 
 /**
- * owner, fence, expected head, is it a whole record, JSON, how many to keep or nothing, parent's id and version or nothing
- * → `saved` and what is not listed yet, `lost`, or `conflict` and the head.
+ * owner, fence, expected head, is it a whole record, JSON, how many to keep or nothing, a name for this save, parent's id and
+ * version or nothing → `saved` and what is not listed yet, `lost`, or `conflict` and the head. A save that comes again,
+ * because a client lost the connection before the answer and sent it once more, is the same save.
  */
 export const save = script(`${time}${forget}${isHeld}
 if not held then return { 'lost' } end
-local s = redis.call('HMGET', KEYS[1], 'head', 'checkpoint', 'listed', 'born')
+local s = redis.call('HMGET', KEYS[1], 'head', 'checkpoint', 'listed', 'born', 'saving')
+if s[5] == ARGV[7] then return { 'saved', not s[3] and s[4] } end
 local head = tonumber(s[1]) or 0
 if head ~= tonumber(ARGV[3]) then return { 'conflict', tostring(head) } end
 local version = head + 1
 local checkpoint = ARGV[4] == '1' and version or tonumber(s[2])
 local born = s[4]
-redis.call('HSET', KEYS[1], 'head', version, 'checkpoint', checkpoint, 'updated', digits(now))
+redis.call('HSET', KEYS[1], 'head', version, 'checkpoint', checkpoint, 'updated', digits(now), 'saving', ARGV[7])
 if version == 1 then
   born = lease[2]
   redis.call('HSET', KEYS[1], 'born', born, 'created', digits(now))
-  if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'parentId', string.sub(ARGV[7], 2), 'parentVersion', ARGV[8]) end
+  if ARGV[8] ~= '' then redis.call('HSET', KEYS[1], 'parentId', string.sub(ARGV[8], 2), 'parentVersion', ARGV[9]) end
 end
 local count = redis.call('RPUSH', KEYS[2], checkpoint .. ' ' .. ARGV[5])
 if version == 1 then forgetAfter(redis.call('PTTL', KEYS[1])) end

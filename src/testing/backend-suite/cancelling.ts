@@ -1,6 +1,6 @@
 /** Cases: a signal that fires stops the work for real. */
 import assert from 'node:assert/strict';
-import { answered, answerOf, ask, type BackendCase, hanging, restful, start } from './case.js';
+import { answered, answerOf, ask, type BackendCase, hanging, restful, settled, start } from './case.js';
 
 /** Cancellation. */
 export const cancelCases: readonly BackendCase[] = [
@@ -52,7 +52,7 @@ export const cancelCases: readonly BackendCase[] = [
       const first = await hanging(given, await start(given), 'first');
       const second = await hanging(given, await start(given), 'second', 2);
       await first.cancel();
-      assert.equal(await given.working(), 1, 'expected the other turn to be at work still');
+      await settled(given, 1);
       await second.cancel();
       await restful(given);
     },

@@ -168,6 +168,13 @@ export async function restful(given: BackendUnderTest): Promise<void> {
   await eventually(cancelMs, 'the work to have stopped', async () => (await given.working()) === 0);
 }
 
+/** Waits until exactly so much goes on at the model, and makes sure that it stays so. */
+export async function settled(given: BackendUnderTest, count: number): Promise<void> {
+  await eventually(cancelMs, `${count} at work`, async () => (await given.working()) === count);
+  for (let turn = 0; turn < 20; turn++) await nextTurn();
+  assert.equal(await given.working(), count, 'expected the other turn to be at work still');
+}
+
 /** Waits until something goes on at the model. */
 async function busy(given: BackendUnderTest, atLeast: number): Promise<void> {
   const { patienceMs = defaultPatienceMs } = given;

@@ -1,6 +1,6 @@
 import { PGlite } from '@electric-sql/pglite';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { PostgresSessionStore, postgresSchema } from '../../../src/stores/postgres.js';
 import {
   allIds,
@@ -278,11 +278,11 @@ describe('races that only a database of its own kind has', () => {
     const lease = await create(store, 'session');
     const blocker = await pool.connect();
     await blocker.query(`BEGIN; UPDATE ${p}sessions SET head = 7`);
-    const saving = store.save(lease, { expectedVersion: 1, change: countTo(1) });
+    const saving = refused(store.save(lease, { expectedVersion: 1, change: countTo(1) }), 'SESSION_CONFLICT');
     await untilBlocked();
     await blocker.query('COMMIT');
     blocker.release();
-    expect(await refused(saving, 'SESSION_CONFLICT')).toMatchObject({ actualVersion: 7 });
+    expect(await saving).toMatchObject({ actualVersion: 7 });
   });
 
   test('a save that waited for a takeover is refused, and so is an accept', async () => {
@@ -321,6 +321,28 @@ describe('races that only a database of its own kind has', () => {
     blocker.release();
     await Promise.all([slow, quick]);
     expect(await allIds(store)).toEqual(['first', 'second']);
+  });
+
+  test('where transactions are serializable, what collides is tried again', async () => {
+    const options = '-c default_transaction_isolation=serializable';
+    const strict = new pg.Pool({ ...server.connection, max: 20, options });
+    onTestFinished(() => strict.end());
+    const { tablePrefix } = await freshStore();
+    const store = new PostgresSessionStore({ pool: strict, tablePrefix });
+    await Promise.all(Array.from({ length: 5 }, () => store.migrate()));
+    const lease = await create(store, 'session');
+    const saves = await Promise.allSettled(
+      Array.from({ length: 30 }, () => store.save(lease, { expectedVersion: 1, change: countTo(1) })),
+    );
+    expect(saves.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    for (const save of saves) if (save.status === 'rejected') expect(save.reason.code).toBe('SESSION_CONFLICT');
+    const input = { id: 'i', run: 'r', attempt: 1, done: false };
+    const accepted = await Promise.all(
+      Array.from({ length: 20 }, (_, turn) => store.accept(lease, { ...input, turn })),
+    );
+    expect(new Set(accepted.map(({ turn }) => turn)).size).toBe(1);
+    await Promise.all(Array.from({ length: 10 }, (_, index) => create(store, `session-${index}`)));
+    expect(await allIds(store)).toHaveLength(11);
   });
 
   async function untilBlocked(count = 1): Promise<void> {

@@ -1,0 +1,42 @@
+/**
+ * A conversation that this side keeps, for vendors that keep none. A turn is part of it once it was answered: what a turn
+ * that failed has left, calls without results among it, is dropped when the next begins.
+ */
+export class Conversation<Item> {
+  readonly id: string;
+  readonly system: string | undefined;
+  #answered: readonly Item[];
+  #open: readonly Item[] = [];
+
+  constructor(id: string, system: string | undefined, items: readonly Item[]) {
+    this.id = id;
+    this.system = system;
+    this.#answered = items;
+  }
+
+  /** All that the model is to know in the turn that is open. */
+  get items(): readonly Item[] {
+    return [...this.#answered, ...this.#open];
+  }
+
+  /** What was answered. */
+  get answered(): readonly Item[] {
+    return this.#answered;
+  }
+
+  /** A new turn. */
+  begin(...items: readonly Item[]): void {
+    this.#open = items;
+  }
+
+  /** The turn goes on. */
+  add(...items: readonly Item[]): void {
+    this.#open = [...this.#open, ...items];
+  }
+
+  /** The turn was answered. */
+  commit(): void {
+    this.#answered = this.items;
+    this.#open = [];
+  }
+}

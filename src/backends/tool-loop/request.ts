@@ -1,0 +1,219 @@
+/** One request: turns and tool calls, one after another, until the model is done, somebody else has to act, or a limit is reached. */
+import { InvalidValueError } from '../../errors.js';
+import type { Prompt, Provider, ProviderTurn, Terminal, ToolResult, ToolUse } from '../../providers/provider.js';
+import { failureOf } from '../failure.js';
+import { OperationSpan } from '../telemetry.js';
+import type { Standing, TurnFeed } from './feed.js';
+import { type Limits, Stopped } from './limits.js';
+import type { LoopLimit, SessionInfo, Settings } from './options.js';
+import type { RequestTally } from './tally.js';
+import type { ToolRunner } from './tools.js';
+
+/** What goes on in a request, as it goes on. */
+export type LoopEvent =
+  | { readonly type: 'event'; readonly event: unknown; readonly text: string | undefined }
+  | { readonly type: 'tool_use'; readonly use: ToolUse }
+  | { readonly type: 'tool_result'; readonly result: ToolResult }
+  | { readonly type: 'turn'; readonly turn: ProviderTurn };
+
+/** How a request ended. */
+export interface Ending {
+  readonly terminal: Terminal;
+  readonly stopReason: string;
+  readonly limit?: LoopLimit;
+  readonly detail?: unknown;
+}
+
+/** What a request works with. */
+export interface RequestParts {
+  readonly provider: Provider;
+  readonly settings: Settings;
+  readonly info: SessionInfo;
+  readonly feed: TurnFeed;
+  readonly tools: ToolRunner;
+  readonly tally: RequestTally;
+  readonly limits: Limits;
+  /** The span that turns and tools hang below; the active one by default. */
+  readonly span: OperationSpan | undefined;
+}
+
+type Input = { readonly value: unknown };
+
+const kickoff = 'Begin.';
+
+/** One request while it runs. */
+export class LoopRequest {
+  readonly #parts: RequestParts;
+  #isInTurn = false;
+  #reprompts = 0;
+
+  constructor(parts: RequestParts) {
+    this.#parts = parts;
+  }
+
+  /** The provider is in the middle of a turn. */
+  get isInTurn(): boolean {
+    return this.#isInTurn;
+  }
+
+  /** Answers what waits in the session first, then asks. Throws {@link Stopped} when a limit is reached. */
+  async *run(
+    prompt: Prompt | undefined,
+    { pending, isInFlight, lastTurn }: Standing,
+    isNew: boolean,
+  ): AsyncGenerator<LoopEvent, Ending, void> {
+    let unasked = prompt ?? (isNew ? kickoff : undefined);
+    let input: Input | undefined;
+    if (pending.length > 0) {
+      input = yield* this.#answer(pending);
+    } else if (!isInFlight) {
+      if (unasked === undefined) return this.#idle(lastTurn);
+      input = this.#ask(unasked, isNew);
+      unasked = undefined;
+    }
+    for (;;) {
+      const turn = yield* this.#turn(input);
+      this.#guard();
+      const uses = turn.terminal === 'requires_action' ? this.#handedBack(turn) : [];
+      if (uses.length > 0) {
+        this.#assertMayGoOn();
+        input = yield* this.#answer(uses);
+        continue;
+      }
+      const { terminal, stopReason } = turn;
+      if (terminal !== 'end_turn') return { terminal, stopReason };
+      const next = unasked ?? this.#reminder();
+      if (next === undefined) return this.#done(turn);
+      unasked = undefined;
+      this.#assertMayGoOn();
+      input = this.#ask(next, false);
+    }
+  }
+
+  /** One turn of the provider, read to its end. */
+  async *#turn(input: Input | undefined): AsyncGenerator<LoopEvent, ProviderTurn, void> {
+    const { provider, feed, tally, limits } = this.#parts;
+    const span = this.#chatSpan();
+    let errorType: string | undefined = 'interrupted';
+    try {
+      const events: unknown[] = [];
+      this.#isInTurn = true;
+      for await (const event of feed.turn(input, limits.signal)) {
+        const peek = provider.peek(event);
+        events.push(event);
+        tally.addEvent(event, peek);
+        this.#show(event);
+        yield { type: 'event', event, text: peek.text };
+        tally.assertWithinBudget();
+      }
+      this.#isInTurn = false;
+      const turn = provider.normalize(events);
+      tally.endTurn(turn);
+      span.tell({ usage: turn.usage, finishReason: turn.stopReason, responseModel: turn.model });
+      span.tellContent({ answer: turn.text });
+      errorType = undefined;
+      yield { type: 'turn', turn };
+      return turn;
+    } catch (error) {
+      errorType = error instanceof Stopped ? error.limit : failureOf(error, { provider: provider.name }).kind;
+      throw error;
+    } finally {
+      span.end(errorType);
+    }
+  }
+
+  /** Runs calls and answers the input that carries their results. */
+  async *#answer(uses: readonly ToolUse[]): AsyncGenerator<LoopEvent, Input, void> {
+    const { provider, tools, tally, limits, span, settings, info } = this.#parts;
+    const calls = [...new Map(uses.map((use) => [use.id, use])).values()];
+    for (const use of calls) yield { type: 'tool_use', use };
+    const results: ToolResult[] = [];
+    for await (const result of tools.run(calls, limits.signal, span)) {
+      results.push(result);
+      if (!result.isError) tally.succeeded(result.name);
+      yield { type: 'tool_result', result };
+    }
+    const ids = calls.map(({ id }) => id);
+    await settings.journal.sending(info.sessionId, ids);
+    return { value: provider.resumeInput(calls, results) };
+  }
+
+  #ask(prompt: Prompt, isFirst: boolean): Input {
+    const { provider } = this.#parts;
+    return { value: isFirst && provider.kickoffInput ? provider.kickoffInput(prompt) : provider.userInput(prompt) };
+  }
+
+  /** The calls a turn waits for; where it does not name them, those that the request has left open. */
+  #handedBack({ toolUses }: ProviderTurn): readonly ToolUse[] {
+    const { provider, tally } = this.#parts;
+    return toolUses.length > 0 ? toolUses : (provider.pending?.(tally.events) ?? []);
+  }
+
+  /** What the model is told when it is done without having done what it must. */
+  #reminder(): string | undefined {
+    const { tally, settings } = this.#parts;
+    const { terminalTool, maxReprompts } = settings;
+    if (terminalTool === undefined || tally.hasSucceeded(terminalTool) || this.#reprompts >= maxReprompts)
+      return undefined;
+    this.#reprompts += 1;
+    return `You answered without calling ${terminalTool}. Call ${terminalTool} now to finish.`;
+  }
+
+  #done({ terminal, stopReason }: ProviderTurn): Ending {
+    const { tally, settings } = this.#parts;
+    const { terminalTool } = settings;
+    if (terminalTool === undefined || tally.hasSucceeded(terminalTool)) return { terminal, stopReason };
+    return { terminal, stopReason: 'no_terminal_tool', limit: 'no_terminal_tool' };
+  }
+
+  /** Nothing to do in a session that was taken up: its last turn is the answer. */
+  #idle(lastTurn: readonly unknown[]): Ending {
+    const { provider, tally } = this.#parts;
+    if (lastTurn.length === 0) return { terminal: 'end_turn', stopReason: 'idle' };
+    const turn = provider.normalize(lastTurn);
+    tally.recall(lastTurn, turn);
+    return { terminal: turn.terminal, stopReason: turn.stopReason };
+  }
+
+  #guard(): void {
+    const { settings, tally, info } = this.#parts;
+    const { turns, usage, costUsd } = tally;
+    let halt: unknown;
+    try {
+      halt = settings.turnGuard?.({ sessionId: info.sessionId, turns, usage, costUsd });
+    } catch (error) {
+      // A guard that cannot tell is no reason to go on.
+      throw new Stopped('turn_guard', error);
+    }
+    if (halt instanceof Promise) {
+      halt.catch(() => {});
+      throw new InvalidValueError('option', [
+        { path: 'turnGuard', expected: 'a function that answers at once', received: 'a promise' },
+      ]);
+    }
+    if (halt !== undefined) throw new Stopped('turn_guard', halt);
+  }
+
+  #assertMayGoOn(): void {
+    const { settings, tally } = this.#parts;
+    const { maxTurns } = settings;
+    tally.assertWithinBudget();
+    if (tally.turns >= maxTurns) throw new Stopped('max_turns', { maxTurns });
+  }
+
+  #show(event: unknown): void {
+    const { settings, info } = this.#parts;
+    try {
+      settings.tools.handleEvent?.(event, settings.context, info);
+    } catch {
+      // An observer changes nothing.
+    }
+  }
+
+  #chatSpan(): OperationSpan {
+    const { provider, settings, info, span: parent } = this.#parts;
+    const span = new OperationSpan('chat', provider.name, { content: settings.telemetry.content ?? false }, parent);
+    span.tell({ provider: provider.name, conversationId: info.sessionId });
+    return span;
+  }
+}

@@ -1,0 +1,79 @@
+/** What an agent is made of when it starts, and what it shows of itself. */
+import type { Backend, BackendSessionOptions, Prompt } from '../backends/backend.js';
+import type { Clock } from '../internal/clock.js';
+import type { Backlog } from './backlog.js';
+import type { EndReason, Origin, TurnOutcome } from './behaviour.js';
+import type { Observers } from './events.js';
+import type { Ledger } from './ledger.js';
+import type { AgentMemory } from './memory.js';
+import type { AnyBehaviour } from './mind.js';
+import type { Policies } from './options.js';
+import type { AgentRecord } from './record.js';
+import type { Request } from './request.js';
+
+/** What an agent is made of. */
+export interface AgentParts {
+  readonly name: string;
+  readonly behaviour: AnyBehaviour;
+  readonly backend: Backend;
+  readonly policies: Policies;
+  readonly clock: Clock;
+  readonly observers: Observers;
+  /** The agent's own budget, where it has one. */
+  readonly ledger: Ledger | undefined;
+  /** It, and the host's. */
+  readonly ledgers: readonly Ledger[];
+  readonly memory: AgentMemory | undefined;
+  readonly backlog: Backlog;
+  readonly record: AgentRecord;
+  readonly state: unknown;
+  readonly session: unknown;
+  readonly sessionOptions: BackendSessionOptions | undefined;
+  /** `preRun` has run, in an earlier process. */
+  readonly hasRun: boolean;
+  readonly isHalted: boolean;
+  /** The request whose turn an earlier process left behind; the prompt is as `preTurn` made it. */
+  readonly lost: { readonly request: Request; readonly prompt: Prompt; readonly isRetried: boolean } | undefined;
+  /** Outcomes that an earlier process kept. */
+  readonly results: readonly { readonly ref: string; readonly order: number; readonly outcome: TurnOutcome }[];
+  /** Waits for work, but no longer than the shutdown may take; never rejects. */
+  readonly within: (work: Promise<unknown>) => Promise<void>;
+  /** The agent has ended. */
+  readonly onEnd: (reason: EndReason, cause: unknown) => Promise<void>;
+}
+
+/** How an agent stands. Source: `GenAgent.status/2`. */
+export interface AgentStatus {
+  readonly name: string;
+  readonly state: 'idle' | 'processing';
+  /** Idle, and takes no prompt until `resume`. */
+  readonly halted: boolean;
+  /** Prompts that wait; the self-chain does not count. */
+  readonly queued: number;
+  /** The ref of the request that was taken and is not answered yet. */
+  readonly currentRequest: string | undefined;
+  /** The state after the last callback. */
+  readonly agentState: unknown;
+}
+
+/** How an agent stands, without a word of what it is about. Source: `GenAgent.runtime_snapshot/2`. */
+export interface RuntimeSnapshot {
+  readonly phase: 'idle' | 'processing';
+  readonly halted: boolean;
+  /** It halts when what goes on is over. */
+  readonly haltPending: boolean;
+  readonly draining: boolean;
+  readonly pendingPrompts: number;
+  readonly pendingNotifications: number;
+  readonly selfChainPending: boolean;
+  readonly currentRequest:
+    | {
+        readonly ref: string;
+        readonly origin: Origin;
+        readonly attempt: number;
+        /** Since the turn began; 0 before. */
+        readonly elapsedMs: number;
+        readonly watchdogMs: number;
+      }
+    | undefined;
+}

@@ -1,0 +1,294 @@
+/** The host: every public function, and the agent it is for. */
+import type { Prompt, Response } from '../backends/backend.js';
+import { type Clock, systemClock } from '../internal/clock.js';
+import type { AgentStatus, RuntimeSnapshot } from './actor-parts.js';
+import type { AnyAgent } from './agent-backend.js';
+import type {
+  AgentAddress,
+  AgentHostOptions,
+  AgentStartOptions,
+  ArgsOption,
+  KeptAgentInfo,
+  PollResult,
+  Restored,
+  Revival,
+  StartedAgent,
+} from './api.js';
+import type { Behaviour } from './behaviour.js';
+import { currentName } from './current.js';
+import { type HostObserver, Observers } from './events.js';
+import { Graph, type GraphEdge } from './graph.js';
+import { type BudgetStatus, Ledger } from './ledger.js';
+import type { AnyBehaviour } from './mind.js';
+import type { StartOptions } from './options.js';
+import { metricsObserver } from './otel.js';
+import { type Asking, patiently, type Waiting } from './patience.js';
+import { planOf, planOfAgent, planOfRevival } from './plan.js';
+import { Reception } from './reception.js';
+import type { TurnResult } from './record.js';
+import { answerOf, type Following } from './request.js';
+import { Roster } from './roster.js';
+
+/**
+ * Agents under names. Every function that names one rejects with `AGENT_NOT_FOUND` when there is none, and ignoring a
+ * promise is always safe.
+ */
+export class AgentHost implements AsyncDisposable {
+  readonly #roster: Roster;
+  readonly #observers: Observers;
+  readonly #ledger: Ledger;
+  readonly #graph = new Graph();
+  readonly #reception: Reception;
+  readonly #clock: Clock;
+
+  constructor({ store, name = 'host', budget = {}, onEvent, content = false, clock = systemClock }: AgentHostOptions) {
+    this.#clock = clock;
+    this.#observers = new Observers(() => clock.now(), content);
+    this.#observers.add(metricsObserver());
+    if (onEvent !== undefined) this.#observers.add(onEvent);
+    this.#ledger = new Ledger('host', budget);
+    this.#roster = new Roster({
+      clock,
+      observers: this.#observers,
+      ledger: this.#ledger,
+      store: store?.forTenant(`genkitx-agent/host/${name}`),
+      owner: crypto.randomUUID(),
+    });
+    this.#reception = new Reception(this.#roster, this.#observers, this.#graph);
+  }
+
+  /**
+   * Starts an agent under a name: `init`, then the backend's session; `preRun` follows when this has resolved. With a store,
+   * a name that is remembered goes on where it was, and `init` does not run.
+   *
+   * Rejects with `AGENT_EXISTS`, `AGENT_INIT_FAILED`, `BACKEND_START_FAILED`, `INVALID_VALUE`, `HOST_CLOSED`.
+   */
+  start<State, Args, Event>(
+    behaviour: Behaviour<State, Args, Event>,
+    options: StartOptions & ArgsOption<Args>,
+  ): Promise<StartedAgent>;
+  /** Starts what `defineAgent` returns under a name: a prompt is its input, its chunks are the answer. */
+  start(agent: AnyAgent, options: AgentStartOptions): Promise<StartedAgent>;
+  start(what: AnyBehaviour | AnyAgent, options: StartOptions | AgentStartOptions): Promise<StartedAgent> {
+    return silent(async () => {
+      const plan = 'streamBidi' in what ? planOfAgent(what, options) : planOf(what, options as StartOptions);
+      const { actor, resumed } = await this.#roster.start(plan);
+      return { name: plan.options.name, id: actor.id, resumed };
+    });
+  }
+
+  /** Every agent that the store remembers and that does not run. Rejects with `NO_STORE`. */
+  kept(): Promise<readonly KeptAgentInfo[]> {
+    return silent(() => this.#roster.kept());
+  }
+
+  /** Brings back every agent that is remembered; those for which `revive` answers nothing stay where they are. */
+  restore(revive: (kept: KeptAgentInfo) => Revival | undefined): Promise<Restored> {
+    return silent(() => this.#roster.restore((kept) => planOfRevival(revive(kept), kept.name)));
+  }
+
+  /**
+   * Prompts and waits for the answer; on a halted agent until somebody resumes it. Rejects with the turn's error, and with
+   * `AGENT_OVERLOADED`, `AGENT_DRAINING`, `AGENT_TERMINATED`; with `WAIT_TIMEOUT` when the caller gives up: then a prompt
+   * that still waits is taken back, and one in flight goes on.
+   */
+  ask(name: string, prompt: Prompt, options: Asking = {}): Promise<Response> {
+    return silent(() => {
+      const actor = this.#reception.notItself(name, 'ask');
+      const request = this.#reception.admit(actor, name, 'ask', prompt, options);
+      const giveUp = () => {
+        // One that is being answered is not its caller's any more.
+        if (actor.isWaiting(request.ref)) actor.cancel(request.ref, 'signal');
+      };
+      return patiently(answerOf(request), options, this.#clock, giveUp);
+    });
+  }
+
+  /** Prompts, and answers the ref to `poll`, `await`, `cancel` and `interrupt` by, once the prompt is taken (and stored). */
+  tell(name: string, prompt: Prompt, options: Following = {}): Promise<string> {
+    return silent(async () => {
+      const actor = this.#roster.get(name);
+      const { ref } = this.#reception.admit(actor, name, 'tell', prompt, options);
+      await actor.saved();
+      return ref;
+    });
+  }
+
+  /** What became of a `tell`; looking does not take it away. Rejects with `REF_NOT_FOUND`. */
+  poll(name: string, ref: string): Promise<PollResult> {
+    return silent(() => {
+      const outcome = this.#roster.get(name).poll(ref);
+      if (outcome === undefined) return { status: 'pending' };
+      return outcome.ok
+        ? { status: 'completed', response: outcome.response }
+        : { status: 'failed', error: outcome.error };
+    });
+  }
+
+  /** Waits for the answer to a `tell`. Rejects with the turn's error, `REF_NOT_FOUND`, `WAIT_TIMEOUT`. */
+  await(name: string, ref: string, options: Waiting = {}): Promise<Response> {
+    return silent(() => patiently(this.#reception.notItself(name, 'await').await(ref), options, this.#clock));
+  }
+
+  /**
+   * Pushes an event into `handleEvent`; resolves when it is taken (and stored). Rejects with `AGENT_OVERLOADED`,
+   * `AGENT_DRAINING`.
+   */
+  notify(name: string, event: unknown): Promise<void> {
+    return silent(async () => {
+      const { actor } = this.#reception.notify(name, event, false);
+      await actor.saved();
+    });
+  }
+
+  /** {@link notify} that says whether the event has been handled, or is kept until the turn in flight has ended. */
+  notifyAck(name: string, event: unknown): Promise<'handled' | 'retained'> {
+    return silent(async () => {
+      const { actor, isDeferred, heard } = this.#reception.notify(name, event, true);
+      await actor.saved();
+      if (isDeferred) return 'retained';
+      await heard;
+      return 'handled';
+    });
+  }
+
+  /**
+   * Cuts the turn in flight: it fails with `TURN_INTERRUPTED`, and what waits goes on. Answers whether there was one. With a
+   * ref it cuts that request's turn or none: rejects with `REQUEST_NOT_CURRENT`, `AGENT_IDLE`.
+   */
+  interrupt(name: string, ref?: string): Promise<boolean> {
+    return silent(() => this.#roster.get(name).interrupt(ref));
+  }
+
+  /**
+   * Takes a request out of the queue; again is the same as once. Rejects with `REQUEST_CURRENT` (interrupt it instead),
+   * `REQUEST_FINISHED`, `REF_NOT_FOUND`.
+   */
+  cancel(name: string, ref: string): Promise<void> {
+    return silent(async () => {
+      const actor = this.#roster.get(name);
+      actor.cancel(ref);
+      await actor.saved();
+    });
+  }
+
+  /** Stops taking prompts, after the turn in flight; `postRun` runs. Again is the same as once. */
+  halt(name: string): Promise<void> {
+    return silent(() => this.#roster.get(name).halt());
+  }
+
+  /** Takes prompts again; takes a halt back that waits for a turn's end. */
+  resume(name: string): Promise<void> {
+    return silent(() => this.#roster.get(name).resume());
+  }
+
+  /** Never waits for a turn or a callback. */
+  status(name: string): Promise<AgentStatus> {
+    return silent(() => this.#roster.get(name).status);
+  }
+
+  /** {@link status} without a word of what the agent is about. */
+  snapshot(name: string): Promise<RuntimeSnapshot> {
+    return silent(() => this.#roster.get(name).snapshot);
+  }
+
+  /**
+   * Ends an agent at once, and what is remembered of it: the turn is cut, all who wait get `AGENT_TERMINATED`, `terminate`
+   * runs, the name is free.
+   */
+  stop(name: string): Promise<void> {
+    return silent(() => {
+      if (this.#roster.find(name) !== undefined) this.#reception.notItself(name, 'stop');
+      return this.#roster.stop(name);
+    });
+  }
+
+  /** Ends an agent as if it had crashed: it comes back where `restart` says so. */
+  kill(name: string, cause?: unknown): Promise<void> {
+    return silent(() => this.#reception.notItself(name, 'kill').end('crashed', cause));
+  }
+
+  /** Refuses new work and all that waits with `AGENT_DRAINING`, finishes the turn in flight, then stops. */
+  drain(name: string, options: Waiting = {}): Promise<void> {
+    return silent(() => patiently(this.#reception.notItself(name, 'drain').drain('drained'), options, this.#clock));
+  }
+
+  /** A fresh backend session; state and queue stay. Rejects with `AGENT_BUSY` unless the agent is idle. */
+  resetSession(name: string): Promise<void> {
+    return silent(() => this.#reception.notItself(name, 'resetSession').resetSession());
+  }
+
+  /** Where the agent is; `undefined`: nowhere. Never rejects. */
+  async whereis(name: string): Promise<AgentAddress | undefined> {
+    const id = this.#roster.find(name)?.id;
+    return id === undefined ? undefined : { name, id };
+  }
+
+  /** The names of all agents. */
+  async list(): Promise<readonly string[]> {
+    return this.#roster.names;
+  }
+
+  /** The agent whose callback, or turn, this is called from; `undefined` elsewhere. */
+  currentName(): string | undefined {
+    return currentName();
+  }
+
+  /** The turns that are kept, oldest first; those that failed are marked. */
+  history(name: string): Promise<readonly TurnResult[]> {
+    return silent(() => this.#roster.get(name).record.history);
+  }
+
+  /** The newest turn, also when it failed. */
+  lastResult(name: string): Promise<TurnResult | undefined> {
+    return silent(() => this.#roster.get(name).record.last);
+  }
+
+  /** The id that the backend has told. */
+  sessionId(name: string): Promise<string | undefined> {
+    return silent(() => this.#roster.get(name).record.sessionId);
+  }
+
+  /** US dollars over all turns of an agent, failed ones too; without a name, of all agents there have been. */
+  totalCost(name?: string): Promise<number> {
+    return silent(() =>
+      name === undefined ? this.#ledger.status().spentUsd : this.#roster.get(name).record.totals.usd,
+    );
+  }
+
+  /** Turns that the backend answered. */
+  turnCount(name: string): Promise<number> {
+    return silent(() => this.#roster.get(name).record.totals.turns);
+  }
+
+  /** How a budget stands: an agent's own, where it has one, or the host's. */
+  budget(name?: string): Promise<BudgetStatus | undefined> {
+    return silent(() => (name === undefined ? this.#ledger.status() : this.#roster.get(name).parts.ledger?.status()));
+  }
+
+  /** Who prompted whom. */
+  graph(): readonly GraphEdge[] {
+    return this.#graph.edges;
+  }
+
+  /** Watches everything; the answer stops it. */
+  observe(observer: HostObserver): () => void {
+    return this.#observers.add(observer);
+  }
+
+  /** Lets the turns in flight end, then all agents. With a store they are remembered, and what waits with them. */
+  close(): Promise<void> {
+    return silent(() => this.#roster.close());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Whatever goes wrong is a rejection, and one that nobody looks at stays silent. */
+function silent<T>(work: () => T | Promise<T>): Promise<T> {
+  const promise = new Promise<T>((resolve) => resolve(work()));
+  promise.catch(() => {});
+  return promise;
+}

@@ -1,0 +1,71 @@
+/** What people see of a host: how it and its agents are started, and what it answers. */
+import type { Response } from '../backends/backend.js';
+import type { AgentFlowError } from '../errors.js';
+import type { Clock } from '../internal/clock.js';
+import type { AgentBackendOptions } from './agent-backend.js';
+import type { HostObserver } from './events.js';
+import type { Budget } from './ledger.js';
+import type { HostStore } from './memory.js';
+import type { AnyBehaviour } from './mind.js';
+import type { AgentPolicies, StartOptions } from './options.js';
+
+/** How a host is made. */
+export interface AgentHostOptions {
+  /** Where agents are remembered. Without it they live as long as the process. */
+  readonly store?: HostStore;
+  /** Whose memories these are in the store: a host of the same name takes them over, and fences its predecessor off. @default 'host' */
+  readonly name?: string;
+  /** What all agents together may spend. @default no limit */
+  readonly budget?: Budget;
+  /** Watches from the start; more can come with `observe`. */
+  readonly onEvent?: HostObserver;
+  /** Tells observers prompts, responses, events and states too. @default false */
+  readonly content?: boolean;
+  /** @default the machine's */
+  readonly clock?: Clock;
+}
+
+/** Where an agent is: its name, and an id that is unique to this life of it. */
+export interface AgentAddress {
+  readonly name: string;
+  readonly id: string;
+}
+
+/** What a started agent is told by. */
+export interface StartedAgent extends AgentAddress {
+  /** It was remembered: `init` did not run. */
+  readonly resumed: boolean;
+}
+
+/** `args` must be given where `init` needs them. */
+export type ArgsOption<Args> = undefined extends Args ? { readonly args?: Args } : { readonly args: Args };
+
+/** How an agent of `defineAgent` is started under a name. */
+export interface AgentStartOptions extends AgentPolicies, AgentBackendOptions {
+  readonly name: string;
+}
+
+/** What became of a request. Source: `GenAgent.poll/3`. */
+export type PollResult =
+  | { readonly status: 'pending' }
+  | { readonly status: 'completed'; readonly response: Response }
+  | { readonly status: 'failed'; readonly error: AgentFlowError };
+
+/** A remembered agent that does not run. */
+export interface KeptAgentInfo {
+  readonly name: string;
+  /** The name that its behaviour was defined with. */
+  readonly behaviour: string | undefined;
+  readonly halted: boolean;
+}
+
+/** What a remembered agent is brought back with. */
+export interface Revival extends Omit<StartOptions, 'name'> {
+  readonly behaviour: AnyBehaviour;
+}
+
+/** What `restore` brought back, and what it could not. */
+export interface Restored {
+  readonly restored: readonly string[];
+  readonly failed: readonly { readonly name: string; readonly error: unknown }[];
+}

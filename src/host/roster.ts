@@ -1,0 +1,177 @@
+/** Which agents there are, under which names; what becomes of a name when its agent ends; and agents that come back. */
+import { AgentFlowError, InvalidValueError, isAgentFlowError } from '../errors.js';
+import { frozenJson } from '../internal/json.js';
+import type { Actor } from './actor.js';
+import type { KeptAgentInfo, Restored } from './api.js';
+import type { EndReason } from './behaviour.js';
+import { terminated } from './host-errors.js';
+import { keptAgents } from './memory.js';
+import { type Plan, type Started, type Surroundings, startAgent } from './starting.js';
+
+/** A name whose agent has died and comes back. */
+interface Restart {
+  readonly plan: Plan;
+  readonly cancel: () => void;
+}
+
+/** Which agents there are. */
+export class Roster {
+  readonly #surroundings: Surroundings;
+  readonly #actors = new Map<string, Actor>();
+  readonly #starting = new Set<string>();
+  readonly #restarts = new Map<string, Restart>();
+  /** When agents died, by name, in milliseconds since the Unix epoch; of those that are restarted. */
+  readonly #deaths = new Map<string, number[]>();
+  #isClosed = false;
+
+  constructor(surroundings: Surroundings) {
+    this.#surroundings = surroundings;
+  }
+
+  get names(): string[] {
+    return [...this.#actors.keys()];
+  }
+
+  find(name: string): Actor | undefined {
+    return this.#actors.get(name);
+  }
+
+  /** Throws `AGENT_NOT_FOUND`, or `AGENT_RESTARTING` for one that comes back soon. */
+  get(name: string): Actor {
+    const actor = this.#actors.get(name);
+    if (actor !== undefined) return actor;
+    if (this.#restarts.has(name))
+      throw new AgentFlowError('AGENT_RESTARTING', `The agent "${name}" has died and is being restarted`);
+    throw new AgentFlowError('AGENT_NOT_FOUND', `There is no agent "${name}"`, { details: { agent: name } });
+  }
+
+  /** Rejects with `AGENT_EXISTS`, `HOST_CLOSED`, and whatever keeps the agent from starting. */
+  async start(plan: Plan): Promise<Started> {
+    const { name } = plan.options;
+    if (this.#isClosed) throw new AgentFlowError('HOST_CLOSED', 'The host is closed');
+    if (this.#actors.has(name) || this.#starting.has(name) || this.#restarts.has(name))
+      throw new AgentFlowError('AGENT_EXISTS', `There is an agent "${name}" already`, { details: { agent: name } });
+    if (plan.policies.restartsOnCrash && this.#surroundings.store === undefined)
+      throw new AgentFlowError('NO_STORE', "restart: 'on-crash' needs a host with a store");
+    this.#starting.add(name);
+    try {
+      return await this.#begin(plan);
+    } finally {
+      this.#starting.delete(name);
+    }
+  }
+
+  /** Every agent that is remembered and does not run. */
+  async kept(): Promise<readonly KeptAgentInfo[]> {
+    const { store } = this.#surroundings;
+    if (store === undefined) throw new AgentFlowError('NO_STORE', 'A host without a store remembers nothing');
+    const kept = await keptAgents(store);
+    return kept.filter(({ name }) => !this.#actors.has(name));
+  }
+
+  /** Starts every remembered agent that gets a plan. One that does not start leaves the others alone. */
+  async restore(plan: (kept: KeptAgentInfo) => Plan | undefined): Promise<Restored> {
+    const restored: string[] = [];
+    const failed: { name: string; error: unknown }[] = [];
+    for (const kept of await this.kept()) {
+      try {
+        const own = plan(kept);
+        if (own === undefined) continue;
+        await this.start(own);
+        restored.push(kept.name);
+      } catch (error) {
+        failed.push({ name: kept.name, error });
+      }
+    }
+    return { restored, failed };
+  }
+
+  /** Ends an agent for good, also one that is about to come back. */
+  async stop(name: string): Promise<void> {
+    const restart = this.#restarts.get(name);
+    if (restart === undefined) return this.get(name).end('stopped');
+    restart.cancel();
+    this.#restarts.delete(name);
+    await this.#surroundings.store?.delete(name);
+  }
+
+  /** Lets every turn in flight end, and takes nothing new. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const { cancel } of this.#restarts.values()) cancel();
+    this.#restarts.clear();
+    await Promise.all([...this.#actors.values()].map((actor) => actor.drain('closed')));
+  }
+
+  /** With a store, what is handed in must be JSON: throws `INVALID_VALUE` for what is not. */
+  assertCanBeKept(value: unknown): void {
+    if (this.#surroundings.store === undefined || typeof value === 'string') return;
+    frozenJson(value, ({ path, received }) => {
+      throw new InvalidValueError('input', [{ path, expected: 'JSON, because the host has a store', received }]);
+    });
+  }
+
+  async #begin(plan: Plan): Promise<Started> {
+    const onEnd = (actor: Actor, reason: EndReason, cause: unknown) => this.#hasEnded(plan, actor, reason, cause);
+    const started = await startAgent(plan, this.#surroundings, onEnd);
+    if (this.#isClosed) {
+      await started.actor.end('closed');
+      throw terminated(plan.options.name, 'closed');
+    }
+    this.#actors.set(plan.options.name, started.actor);
+    started.actor.begin(started.resumed);
+    return started;
+  }
+
+  async #hasEnded(plan: Plan, actor: Actor, reason: EndReason, cause: unknown): Promise<void> {
+    const { name } = plan.options;
+    const { memory } = actor.parts;
+    const isDeliberate = reason === 'stopped' || reason === 'drained';
+    const comesBack = reason === 'crashed' && plan.policies.restartsOnCrash && !this.#isClosed && !isTakenOver(cause);
+    // What failed in the store is left as it is: another host may have it by now.
+    const isErased = isDeliberate || (reason === 'crashed' && !plan.policies.restartsOnCrash && !isStoreFailure(cause));
+    await (isErased ? memory?.erase() : memory?.release())?.catch(() => {});
+    if (this.#actors.get(name) === actor) this.#actors.delete(name);
+    if (comesBack) this.#planRestart(plan);
+  }
+
+  #planRestart(plan: Plan): void {
+    const { clock, observers } = this.#surroundings;
+    const { name } = plan.options;
+    const { maxRestarts, withinMs, backoffMs, maxBackoffMs } = plan.policies.restartLimits;
+    const now = clock.now();
+    const deaths = [...(this.#deaths.get(name) ?? []), now].filter((at) => now - at < withinMs);
+    this.#deaths.set(name, deaths);
+    if (deaths.length > maxRestarts) {
+      this.#deaths.delete(name);
+      return;
+    }
+    const delayMs = Math.min(maxBackoffMs, backoffMs * 2 ** (deaths.length - 1));
+    const cancel = clock.after(delayMs, () => void this.#restart(plan), { keepAlive: true });
+    this.#restarts.set(name, { plan, cancel });
+    observers.tell(name, { type: 'restarting', attempt: deaths.length, delayMs });
+  }
+
+  /** One that cannot even start has died again. */
+  async #restart(plan: Plan): Promise<void> {
+    const { name } = plan.options;
+    try {
+      await this.#begin(plan);
+      this.#restarts.delete(name);
+    } catch (cause) {
+      this.#restarts.delete(name);
+      if (this.#isClosed || isTakenOver(cause)) return;
+      const told = isAgentFlowError(cause) ? { code: cause.code } : {};
+      this.#surroundings.observers.tell(name, { type: 'terminated', reason: 'crashed', ...told });
+      this.#planRestart(plan);
+    }
+  }
+}
+
+function isTakenOver(cause: unknown): boolean {
+  return isAgentFlowError(cause) && (cause.code === 'LEASE_LOST' || cause.code === 'SESSION_CONFLICT');
+}
+
+function isStoreFailure(cause: unknown): boolean {
+  return isTakenOver(cause) || (isAgentFlowError(cause) && cause.code.startsWith('STORE_'));
+}

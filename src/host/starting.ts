@@ -1,0 +1,230 @@
+/** How an agent comes to be: from its behaviour's `init`, or from what an earlier process remembered of it. */
+import type { Backend, BackendSessionOptions, Prompt } from '../backends/backend.js';
+import { AgentFlowError } from '../errors.js';
+import type { Clock } from '../internal/clock.js';
+import { Actor } from './actor.js';
+import type { AgentParts } from './actor-parts.js';
+import { Backlog } from './backlog.js';
+import type { EndReason, Initial } from './behaviour.js';
+import { runAs } from './current.js';
+import type { Observers } from './events.js';
+import { Ledger } from './ledger.js';
+import { AgentMemory, type HostStore, type KeptAgent, type KeptRequest } from './memory.js';
+import type { AnyBehaviour } from './mind.js';
+import type { Policies, StartOptions } from './options.js';
+import { AgentRecord, fromKeptOutcome } from './record.js';
+import type { Request } from './request.js';
+
+/** What every agent of a host has in common. */
+export interface Surroundings {
+  readonly clock: Clock;
+  readonly observers: Observers;
+  /** The host's own budget. */
+  readonly ledger: Ledger | undefined;
+  readonly store: HostStore | undefined;
+  /** Unique to this host in this process: whose memories these are. */
+  readonly owner: string;
+}
+
+/** What is needed to start an agent, and to start it again. */
+export interface Plan {
+  readonly behaviour: AnyBehaviour;
+  readonly args: unknown;
+  readonly options: StartOptions;
+  readonly policies: Policies;
+}
+
+/** An agent that is ready to begin. */
+export interface Started {
+  readonly actor: Actor;
+  /** It was remembered. */
+  readonly resumed: boolean;
+}
+
+/**
+ * Makes an agent. Rejects with `AGENT_INIT_FAILED`, `BACKEND_START_FAILED` and the store's errors; then nothing is left.
+ *
+ * Source: `GenAgent.start_agent/2`: `init_agent`, then `start_session`; a remembered agent has both behind it.
+ */
+export async function startAgent(
+  plan: Plan,
+  surroundings: Surroundings,
+  onEnd: (actor: Actor, reason: EndReason, cause: unknown) => Promise<void>,
+): Promise<Started> {
+  const { store, owner } = surroundings;
+  const { name } = plan.options;
+  const memory = store === undefined ? undefined : await AgentMemory.open(store, name, owner);
+  try {
+    const kept = memory?.kept;
+    const actor: Actor = new Actor({
+      ...(kept === undefined
+        ? await freshParts(plan, surroundings, memory)
+        : await keptParts(plan, surroundings, memory, kept)),
+      onEnd: (reason, cause) => onEnd(actor, reason, cause),
+    });
+    return { actor, resumed: kept !== undefined };
+  } catch (error) {
+    await memory?.release().catch(() => {});
+    throw error;
+  }
+}
+
+type Parts = Omit<AgentParts, 'onEnd'>;
+
+async function freshParts(plan: Plan, surroundings: Surroundings, memory: AgentMemory | undefined): Promise<Parts> {
+  const { behaviour, options, args } = plan;
+  const { state, session: sessionOptions } = await initOf(behaviour, options.name, args);
+  const session = await opened(options.backend, () => options.backend.startSession(sessionOptions));
+  const totals = { usd: 0, tokens: 0, turns: 0, ended: 0 };
+  await memory?.begin({
+    format: 1,
+    behaviour: behaviour.name ?? null,
+    session: sessionOptions ?? null,
+    sessionId: null,
+    state: state ?? null,
+    hasRun: behaviour.preRun === undefined,
+    halted: false,
+    current: null,
+    chain: null,
+    totals,
+    requests: {},
+    notifications: {},
+    results: {},
+    history: {},
+  });
+  return {
+    ...commonParts(plan, surroundings, memory),
+    state,
+    session,
+    sessionOptions,
+    hasRun: false,
+    isHalted: false,
+    lost: undefined,
+    results: [],
+  };
+}
+
+/** In the place it had: what was in flight first, then the self-chain, then the queue. */
+async function keptParts(
+  plan: Plan,
+  surroundings: Surroundings,
+  memory: AgentMemory | undefined,
+  kept: KeptAgent,
+): Promise<Parts> {
+  const { backend, name } = plan.options;
+  const { policies } = plan;
+  const sessionOptions = (kept.session ?? undefined) as BackendSessionOptions | undefined;
+  const session = await opened(backend, () => {
+    if (kept.sessionId !== null && backend.resumeSession !== undefined)
+      return backend.resumeSession(kept.sessionId, sessionOptions);
+    if (kept.sessionId !== null) surroundings.observers.tell(name, { type: 'session.lost' });
+    return backend.startSession(sessionOptions);
+  });
+  const common = commonParts(plan, surroundings, memory, kept.totals);
+  common.record.restore(
+    kept.totals,
+    kept.sessionId ?? undefined,
+    inOrder(kept.history).map(([, turn]) => turn),
+  );
+  const lost = restoreRequests(common.backlog, kept, policies.retriesLostTurn);
+  for (const [order, event] of inOrder(kept.notifications)) common.backlog.restoreNotification(order, event);
+  const results = inOrder(kept.results).map(([order, { ref, outcome }]) => ({
+    ref,
+    order,
+    outcome: fromKeptOutcome(outcome),
+  }));
+  const { hasRun, halted: isHalted, state } = kept;
+  return { ...common, state, session, sessionOptions, hasRun, isHalted, lost, results };
+}
+
+function restoreRequests(
+  backlog: Backlog,
+  { requests, current, chain }: KeptAgent,
+  isRetried: boolean,
+): AgentParts['lost'] {
+  let lost: AgentParts['lost'];
+  for (const [order, kept] of inOrder(requests)) {
+    const isLost = current?.order === order;
+    const request = restored(backlog, order, kept, isLost && isRetried ? 1 : 0);
+    if (isLost) lost = { request, prompt: current.prompt as Prompt, isRetried };
+    else if (chain === order) backlog.setChain(request);
+    else backlog.queue(request);
+    if (isLost && isRetried) backlog.remember(request);
+  }
+  return lost;
+}
+
+function restored(backlog: Backlog, order: number, kept: KeptRequest, more: number): Request {
+  const { ref, origin, prompt, attempt } = kept;
+  return backlog.restored({ ref, order, origin, prompt: prompt as Prompt, attempt: attempt + more });
+}
+
+function commonParts(
+  { behaviour, options, policies }: Plan,
+  { clock, observers, ledger }: Surroundings,
+  memory: AgentMemory | undefined,
+  spent = { usd: 0, tokens: 0 },
+) {
+  const { name, backend } = options;
+  const own = policies.budget === undefined ? undefined : new Ledger('agent', policies.budget, spent);
+  return {
+    name,
+    behaviour,
+    backend,
+    policies,
+    clock,
+    observers,
+    ledger: own,
+    ledgers: [own, ledger].filter((one) => one !== undefined),
+    memory,
+    backlog: new Backlog(policies, memory),
+    record: new AgentRecord(policies.maxHistory),
+    within: (work: Promise<unknown>) => within(clock, policies.shutdownMs, work),
+  };
+}
+
+async function initOf(behaviour: AnyBehaviour, name: string, args: unknown): Promise<Initial<unknown>> {
+  let initial: unknown;
+  try {
+    initial = await runAs(name, () => behaviour.init(args));
+  } catch (cause) {
+    throw new AgentFlowError('AGENT_INIT_FAILED', `The behaviour of "${name}" refused to start: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
+  if (typeof initial !== 'object' || initial === null || !('state' in initial))
+    throw new AgentFlowError('AGENT_INIT_FAILED', `The behaviour of "${name}" did not answer a state`);
+  return initial as Initial<unknown>;
+}
+
+async function opened(backend: Backend, open: () => unknown): Promise<unknown> {
+  try {
+    return await open();
+  } catch (cause) {
+    const message = `The backend ${backend.name} could not start: ${messageOf(cause)}`;
+    throw new AgentFlowError('BACKEND_START_FAILED', message, { cause });
+  }
+}
+
+function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/** JSON objects keep no order that a store could not change. */
+function inOrder<Value>(members: Readonly<Record<string, Value>>): [order: number, value: Value][] {
+  return Object.entries(members)
+    .map(([order, value]): [number, Value] => [Number(order), value])
+    .sort(([first], [second]) => first - second);
+}
+
+/** Waits for work, at most so long; never rejects. */
+function within(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = clock.after(ms, resolve, { keepAlive: true });
+    const done = () => {
+      cancel();
+      resolve();
+    };
+    work.then(done, done);
+  });
+}

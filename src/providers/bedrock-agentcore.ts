@@ -1,0 +1,193 @@
+/**
+ * Amazon Bedrock AgentCore's harness as a provider: an agent that runs at AWS, and hands calls of inline functions back.
+ *
+ * The official SDK's client is passed in (`new BedrockAgentCore()`): it signs, and decodes AWS's event stream.
+ *
+ * Source: ReqManagedAgents' `AgentCore` provider.
+ */
+import { v4 as uuid } from 'uuid';
+import { InvalidValueError } from '../errors.js';
+import { type Clock, systemClock } from '../internal/clock.js';
+import { brokenStream, harnessError, silentStream } from './bedrock-agentcore/errors.js';
+import { type HarnessEvent, hasEnded, normalizeHarness, peekHarness } from './bedrock-agentcore/events.js';
+import type { Prompt, RequestResponseProvider } from './provider.js';
+import { untilIdle } from './until-idle.js';
+
+export type { HarnessEvent };
+
+/** The part of `new BedrockAgentCore()` from `@aws-sdk/client-bedrock-agentcore` that is used. */
+export interface AgentCoreClient {
+  invokeHarness(
+    input: HarnessInvocation,
+    options: { readonly abortSignal: AbortSignal },
+  ): PromiseLike<{ readonly stream?: AsyncIterable<unknown> | undefined }>;
+  readonly config?: { maxAttempts?: unknown };
+}
+
+/** What is asked; members of `request` are added. */
+export interface HarnessInvocation {
+  readonly harnessArn: string;
+  readonly runtimeSessionId: string;
+  // The SDK's own types of messages are narrower than what is known here.
+  readonly messages: never[];
+  readonly qualifier?: string;
+  readonly systemPrompt?: { text: string }[];
+  readonly maxIterations?: number;
+  readonly maxTokens?: number;
+  readonly timeoutSeconds?: number;
+}
+
+/** Options of {@link bedrockAgentCoreProvider}. */
+export interface BedrockAgentCoreOptions {
+  /** Made with `maxAttempts: 1`: an invocation that is repeated runs its turn, and its tools at AWS, again. */
+  readonly client: AgentCoreClient;
+  readonly harnessArn: string;
+  /** The harness' endpoint. @default AWS's own: DEFAULT */
+  readonly qualifier?: string;
+  /** What every session is told first, in the place of the harness' own; a session's own `system` comes after it. */
+  readonly system?: string;
+  /** Model turns that AWS runs in one invocation. @default the harness' own */
+  readonly maxIterations?: number;
+  /** @default the harness' own */
+  readonly maxTokens?: number;
+  /** For one invocation, in seconds. @default the harness' own */
+  readonly timeoutSeconds?: number;
+  /** Further members of the request: `model`, `tools`, `allowedTools`, `actorId`. */
+  readonly request?: Readonly<Record<string, unknown>>;
+  /** A stream that says nothing for so long has failed, in milliseconds. @default 300_000 */
+  readonly idleTimeoutMs?: number;
+  /** @default the machine's */
+  readonly clock?: Clock;
+}
+
+/** A session at AWS, which keeps the conversation. */
+export interface HarnessSession {
+  readonly id: string;
+  readonly system: string | undefined;
+}
+
+/** A message as Bedrock's Converse API writes it. */
+export interface HarnessMessage {
+  readonly role: 'user' | 'assistant';
+  readonly content: readonly Readonly<Record<string, unknown>>[];
+}
+
+/** AWS refuses shorter ones. */
+const shortestSessionId = 33;
+
+/**
+ * `open` throws `INVALID_VALUE` for a session id shorter than 33 characters, and for a client that repeats what it asks.
+ * An invocation whose stream breaks off fails; it is not asked again. `messages` of a session are ignored: AWS keeps the
+ * conversation.
+ */
+export function bedrockAgentCoreProvider(
+  options: BedrockAgentCoreOptions,
+): RequestResponseProvider<HarnessSession, HarnessEvent, readonly HarnessMessage[]> {
+  const { client, idleTimeoutMs = 300_000, clock = systemClock } = options;
+
+  return {
+    name: 'bedrock-agentcore',
+    mode: 'request_response',
+    async open({ sessionId, system }) {
+      await checkAttempts(client);
+      const told = [options.system, system].filter((text) => text !== undefined && text !== '').join('\n\n');
+      const id = sessionId ?? `genkitx-agent-${uuid()}`;
+      if (id.length < shortestSessionId) throw badOption('sessionId', '33 characters or more', `${id.length}`);
+      return { id, system: told === '' ? undefined : told };
+    },
+    sessionId: ({ id }) => id,
+    userInput: (prompt) => [{ role: 'user', content: contentOf(prompt) }],
+    resumeInput: (uses, results) => [
+      {
+        role: 'assistant',
+        content: uses.map(({ id, name, input }) => ({ toolUse: { toolUseId: id, name, input, type: 'tool_use' } })),
+      },
+      {
+        role: 'user',
+        content: results.map(({ toolUseId, text, isError }) => {
+          const content = [{ text }];
+          return { toolResult: { toolUseId, content, status: isError ? 'error' : 'success', type: 'tool_use' } };
+        }),
+      },
+    ],
+    async *request(session, messages, { signal }) {
+      const hangUp = new AbortController();
+      const abort = () => hangUp.abort(signal.reason);
+      signal.addEventListener('abort', abort, { once: true });
+      if (signal.aborted) abort();
+      try {
+        const invocation = invocationOf(options, session, messages);
+        const { stream } = await client.invokeHarness(invocation, { abortSignal: hangUp.signal });
+        const told = yield* eventsOf(stream ?? [], idleTimeoutMs, clock);
+        signal.throwIfAborted();
+        if (!told) throw brokenStream();
+      } catch (thrown) {
+        signal.throwIfAborted();
+        throw harnessError(thrown);
+      } finally {
+        signal.removeEventListener('abort', abort);
+        hangUp.abort();
+      }
+    },
+    peek: peekHarness,
+    normalize: normalizeHarness,
+  };
+}
+
+/** Answers whether the end was told. */
+async function* eventsOf(
+  stream: AsyncIterable<unknown> | Iterable<unknown>,
+  idleTimeoutMs: number,
+  clock: Clock,
+): AsyncGenerator<HarnessEvent, boolean> {
+  const source = Symbol.asyncIterator in stream ? stream : (async function* () {})();
+  const events = untilIdle(source, idleTimeoutMs, clock);
+  let hasTold = false;
+  try {
+    for (;;) {
+      const { value, done } = await events.next();
+      if (done && value === 'idle') throw silentStream(idleTimeoutMs);
+      if (done) return hasTold;
+      hasTold ||= hasEnded([value as HarnessEvent]);
+      yield value as HarnessEvent;
+    }
+  } finally {
+    await events.return('ended');
+  }
+}
+
+function invocationOf(
+  { harnessArn, qualifier, maxIterations, maxTokens, timeoutSeconds, request = {} }: BedrockAgentCoreOptions,
+  { id, system }: HarnessSession,
+  messages: readonly HarnessMessage[],
+): HarnessInvocation {
+  const optional = { qualifier, maxIterations, maxTokens, timeoutSeconds };
+  return {
+    ...request,
+    ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)),
+    ...(system === undefined ? {} : { systemPrompt: [{ text: system }] }),
+    harnessArn,
+    runtimeSessionId: id,
+    messages: [...messages] as never[],
+  };
+}
+
+async function checkAttempts({ config }: AgentCoreClient): Promise<void> {
+  const told = config?.maxAttempts;
+  const attempts: unknown = typeof told === 'function' ? await told() : told;
+  if (attempts === undefined || Number(attempts) === 1) return;
+  throw badOption('client', 'one made with maxAttempts: 1, so that no turn is run twice', `maxAttempts ${attempts}`);
+}
+
+function contentOf(prompt: Prompt): { text: string }[] {
+  if (typeof prompt === 'string') return [{ text: prompt }];
+  return prompt.map(({ text, ...part }, index) => {
+    if (text !== undefined) return { text };
+    const received = Object.keys(part)[0] ?? 'nothing';
+    throw new InvalidValueError('input', [{ path: `prompt.${index}`, expected: 'a text', received }]);
+  });
+}
+
+function badOption(path: string, expected: string, received: string): InvalidValueError {
+  return new InvalidValueError('option', [{ path, expected, received }]);
+}

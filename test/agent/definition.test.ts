@@ -1,0 +1,132 @@
+import { describe, expect, it } from 'vitest';
+import { z } from '../../schemas/zod.js';
+import type { AgentConfig } from '../../src/agent/agent.js';
+import { agentDefinition } from '../../src/agent/definition.js';
+import { systemClock } from '../../src/internal/clock.js';
+import { testAgent } from '../support/agents.js';
+import { errorOf } from '../support/waiting.js';
+
+const define = (config: object) => agentDefinition({ name: 'agent', ...config } as AgentConfig);
+
+describe('a definition', () => {
+  it('has the documented defaults', () => {
+    expect(define({})).toMatchObject({
+      name: 'agent',
+      store: undefined,
+      onBusySession: 'queue',
+      sendPolicy: 'queue',
+      keepVersions: undefined,
+      maxBufferedChunks: 1_024,
+      replayChunks: 10_000,
+      maxQueuedInputs: 10_000,
+      leaseTtlMs: 15_000,
+      abortGraceMs: 1_000,
+      clock: systemClock,
+    });
+    expect(define({}).state.create(undefined)).toEqual({});
+    expect(define({}).inputSchema.parse(undefined)).toBeUndefined();
+  });
+
+  it.each([
+    [{ name: '' }, 'name', 'string'],
+    [{ name: 5 }, 'name', 'number'],
+    [{ name: undefined }, 'name', 'undefined'],
+    [{ keepVersions: 0 }, 'keepVersions', '0'],
+    [{ maxBufferedChunks: 0 }, 'maxBufferedChunks', '0'],
+    [{ maxBufferedChunks: Number.NaN }, 'maxBufferedChunks', 'NaN'],
+    [{ maxQueuedInputs: -1 }, 'maxQueuedInputs', '-1'],
+    [{ replayChunks: 1.5 }, 'replayChunks', '1.5'],
+    [{ leaseTtlMs: '15000' }, 'leaseTtlMs', '15000'],
+    [{ leaseTtlMs: 2 ** 31 }, 'leaseTtlMs', '2147483648'],
+    [{ abortGraceMs: Infinity }, 'abortGraceMs', 'Infinity'],
+    [{ abortGraceMs: 2 ** 40 }, 'abortGraceMs', '1099511627776'],
+    [{ onBusySession: 'wait' }, 'onBusySession', '"wait"'],
+    [{ sendPolicy: 7 }, 'sendPolicy', 'number'],
+  ])('refuses %o, saying what it expected', (config, path, received) => {
+    expect(() => define(config)).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_VALUE',
+        kind: 'option',
+        issues: [{ path, expected: expect.any(String), received }],
+      }),
+    );
+  });
+
+  it('takes the smallest values that mean something', () => {
+    define({
+      keepVersions: 1,
+      maxBufferedChunks: 1,
+      maxQueuedInputs: 1,
+      replayChunks: 0,
+      leaseTtlMs: 1,
+      abortGraceMs: 0,
+    });
+  });
+
+  const zod4 = { _zod: {}, _def: {}, safeParse: () => ({ success: true }) };
+  it.each(['inputSchema', 'streamSchema', 'outputSchema', 'stateSchema'])(
+    'refuses a %s that is not Zod 3',
+    (option) => {
+      for (const schema of [zod4, { type: 'object' }, 'string', null, () => {}]) {
+        expect(() => define({ [option]: schema })).toThrow(
+          expect.objectContaining({
+            code: 'INVALID_SCHEMA',
+            status: 'INVALID_ARGUMENT',
+            message: expect.stringContaining(option),
+          }),
+        );
+      }
+    },
+  );
+});
+
+describe('a schema that throws instead of judging', () => {
+  const throwing = z.unknown().transform((value) => {
+    if (value !== 'fine') throw new TypeError('broken schema');
+    return value;
+  });
+  const asynchronous = z.string().refine(async () => true);
+
+  it.each([
+    ['its transform', throwing],
+    ['an async refinement', asynchronous],
+  ])('by %s is told as INVALID_SCHEMA, to whoever brought the value', async (_, schema) => {
+    const invalid = { code: 'INVALID_SCHEMA', cause: expect.any(Error) };
+    const inputs = testAgent({ inputSchema: schema }, async () => ({ output: null })).open();
+    expect(() => inputs.send('x' as never)).toThrow(expect.objectContaining(invalid));
+    inputs.close();
+    const outputs = testAgent({ outputSchema: schema }, async () => ({ output: 'x' as never })).open();
+    expect(await outputs.done).toMatchObject({ error: invalid });
+    const states = testAgent({ stateSchema: schema }, async () => ({ output: null })).open({ init: 'x' as never });
+    expect(await states.done).toMatchObject({ error: invalid });
+  });
+
+  it('over nothing at all has no default, and leaves it to initialState', async () => {
+    const stateSchema = z.preprocess((value) => (value as { old: unknown }).old, z.number());
+    const conn = testAgent({ stateSchema, initialState: { old: 5 } }, async ({ session }) => ({
+      output: session.state,
+    })).open();
+    expect((await conn.output()).output).toBe(5);
+  });
+});
+
+describe('options of one send', () => {
+  it.each([
+    [{ id: 5 }, { kind: 'id', issues: [{ path: 'id', received: 'number' }] }],
+    [{ policy: 'now' }, { kind: 'option', issues: [{ path: 'policy', received: '"now"' }] }],
+    [{ policy: null }, { kind: 'option', issues: [{ path: 'policy', received: 'null' }] }],
+  ])('%o are refused at once', async (options, expected: object) => {
+    const conn = testAgent({}, async ({ turns }) => {
+      await turns(() => {});
+      return { output: null };
+    }).open();
+    expect(await errorOf(() => conn.send(1, options as never))).toMatchObject(expected);
+    conn.close();
+    await conn.output();
+  });
+
+  it.each([{ onBusySession: 'wait' }, { sendPolicy: 'now' }])('options of one run: %o', (options) => {
+    const agent = testAgent({}, async () => ({ output: null }));
+    expect(() => agent.open(options as never)).toThrow(expect.objectContaining({ kind: 'option' }));
+  });
+});

@@ -1,0 +1,26 @@
+import { setImmediate } from 'node:timers';
+import { genkit, z } from 'genkit';
+import { expect, test } from 'vitest';
+import { defineAgent } from '../../src/index.js';
+
+test('a handler and a reader that only wait for each other do not shut out the rest of the program', async () => {
+  const endless = defineAgent(
+    genkit({}),
+    { name: 'endless', streamSchema: z.number() },
+    async ({ turns, responder }) => {
+      await turns(async () => {
+        for (let count = 0; ; count++) await responder.send(count);
+      });
+      return { output: null };
+    },
+  );
+  const connection = endless.streamBidi();
+  connection.send('go');
+  setImmediate(() => setImmediate(() => connection.abort('enough')));
+  let read = 0;
+  const reading = (async () => {
+    for await (const chunk of connection.receive()) read = chunk;
+  })();
+  await expect(reading).rejects.toMatchObject({ code: 'RUN_ABORTED' });
+  expect(read).toBeGreaterThan(0);
+});

@@ -1,0 +1,141 @@
+/** The vendors' own CLIs, pointed at a local server by their base URL. Skipped, with the reason, where they are not installed. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openBackendSession } from '../../src/backends/backend-session.js';
+import { claudeCliBackend } from '../../src/backends/claude-cli.js';
+import { codexCliBackend } from '../../src/backends/codex-cli.js';
+import { type AnswerBlock, messageStream } from '../support/anthropic-wire.js';
+import { installedCli } from '../support/installed-cli.js';
+import { type ResponseItem, responseStream } from '../support/openai-wire.js';
+import { type WireScript, WireServer } from '../support/wire-server.js';
+
+const claude = installedCli('claude', 'GENKITX_AGENT_TEST_CLAUDE');
+const codex = installedCli('codex', 'GENKITX_AGENT_TEST_CODEX');
+const title = (what: string, { missing }: { missing: string }) =>
+  missing === '' ? what : `${what} (skipped: ${missing})`;
+
+/** A home of its own, so that nothing of the machine's user is read or written. */
+async function home(): Promise<{ readonly path: string } & AsyncDisposable> {
+  const path = await mkdtemp(join(tmpdir(), 'genkitx-agent-cli-'));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 10 }) };
+}
+
+describe.skipIf(claude.path === undefined)(title('the real claude', claude), () => {
+  async function start(url: string, path: string) {
+    const env = {
+      HOME: path,
+      ANTHROPIC_BASE_URL: url,
+      ANTHROPIC_API_KEY: 'test',
+      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
+      CLAUDE_CODE_MAX_RETRIES: '0',
+      DISABLE_AUTOUPDATER: '1',
+    };
+    const command = claude.path ?? '';
+    const backend = claudeCliBackend({ command, cwd: path, env, bare: true, dangerouslySkipPermissions: false });
+    return openBackendSession(backend, { system: 'You are a parrot.' });
+  }
+
+  const answers = (...turns: readonly AnswerBlock[][]): WireScript => {
+    const left = [...turns];
+    return ({ method, url }, reply) => {
+      if (method !== 'POST' || !url.startsWith('/v1/messages?')) return reply.json(404, {});
+      return reply.events(messageStream(left.shift() ?? [{ text: 'no more' }]));
+    };
+  };
+
+  it('answers, calls a tool, and goes on in the same session', async () => {
+    await using folder = await home();
+    const call = { id: 'toolu_1', name: 'Bash', input: { command: 'echo from the tool', description: 'Says it' } };
+    await using server = await WireServer.start(answers([call], [{ text: 'The tool said it.' }], [{ text: 'Again.' }]));
+    const session = await start(server.url, folder.path);
+    const first = await session.send('Use the tool');
+    expect(first).toMatchObject({ text: 'The tool said it.', isError: false });
+    expect(first.usage).toMatchObject({ inputTokens: 20, outputTokens: 10 });
+    expect(first.events.map(({ type }) => type)).toEqual(expect.arrayContaining(['tool_use', 'tool_result', 'result']));
+    expect(JSON.stringify(first.events)).toContain('from the tool');
+    const second = await session.send('Again');
+    expect(second).toMatchObject({ text: 'Again.', sessionId: first.sessionId });
+    expect(second.costUsd).toBeLessThan(first.costUsd ?? 0);
+    const last = JSON.stringify(server.requests.at(-1)?.body);
+    expect(last).toContain('The tool said it.');
+    expect(last).toContain('You are a parrot.');
+    await session.stop();
+  }, 60_000);
+
+  it('tells a refusal of the server, and is gone when it is cancelled', async () => {
+    await using folder = await home();
+    const error = { type: 'error', error: { type: 'rate_limit_error', message: 'slow down' } };
+    let isHanging = false;
+    await using server = await WireServer.start((_, reply) => {
+      if (isHanging) reply.head(200, { 'content-type': 'text/event-stream' });
+      else reply.json(429, error, { 'x-should-retry': 'false' });
+    });
+    const session = await start(server.url, folder.path);
+    await expect(session.send('Hi')).rejects.toMatchObject({ kind: 'rate_limit', retryable: true });
+    isHanging = true;
+    const controller = new AbortController();
+    const hanging = session.send('Hang', { signal: controller.signal, onEvent: () => controller.abort() });
+    await expect(hanging).rejects.toMatchObject({ kind: 'cancelled' });
+    await session.stop();
+  }, 60_000);
+});
+
+describe.skipIf(codex.path === undefined)(title('the real codex', codex), () => {
+  async function start(url: string, path: string) {
+    const provider = {
+      name: 'local',
+      base_url: `${url}/v1`,
+      wire_api: 'responses',
+      env_key: 'OPENAI_API_KEY',
+      request_max_retries: 0,
+      stream_max_retries: 0,
+    };
+    const backend = codexCliBackend({
+      command: codex.path ?? '',
+      cwd: path,
+      env: { HOME: path, CODEX_HOME: undefined, OPENAI_API_KEY: 'test' },
+      model: 'gpt-5',
+      sandbox: 'read-only',
+      approvalPolicy: 'never',
+      skipGitRepoCheck: true,
+      config: { model_provider: 'local', 'model_providers.local': provider },
+    });
+    return openBackendSession(backend, { system: 'You are a "parrot".' });
+  }
+
+  const answers = (...turns: readonly ResponseItem[][]): WireScript => {
+    const left = [...turns];
+    return ({ method, url }, reply) => {
+      if (method !== 'POST' || url !== '/v1/responses') return reply.json(404, {});
+      return reply.events(responseStream(left.shift() ?? [{ text: 'no more' }]));
+    };
+  };
+
+  it('answers, runs a command, and goes on in the same thread with usage per turn', async () => {
+    await using folder = await home();
+    const call = { id: 'call_1', name: 'exec_command', input: { cmd: 'echo from the tool' } };
+    await using server = await WireServer.start(answers([call], [{ text: 'The tool said it.' }], [{ text: 'Again.' }]));
+    const session = await start(server.url, folder.path);
+    const first = await session.send('--Use the tool');
+    expect(first).toMatchObject({ text: 'The tool said it.', isError: false });
+    expect(first.usage).toMatchObject({ inputTokens: 20, outputTokens: 10 });
+    expect(first.events.map(({ type }) => type)).toEqual(expect.arrayContaining(['tool_use', 'tool_result', 'result']));
+    const second = await session.send('Again');
+    expect(second).toMatchObject({ text: 'Again.', sessionId: first.sessionId });
+    expect(second.usage).toMatchObject({ inputTokens: 10, outputTokens: 5 });
+    const last = JSON.stringify(server.requests.at(-1)?.body);
+    expect(last).toContain('The tool said it.');
+    expect(last).toContain('You are a \\"parrot\\".');
+    await session.stop();
+  }, 60_000);
+
+  it('tells a refusal of the server', async () => {
+    await using folder = await home();
+    await using server = await WireServer.start((_, reply) => reply.json(401, { error: { message: 'bad key' } }));
+    const session = await start(server.url, folder.path);
+    await expect(session.send('Hi')).rejects.toMatchObject({ kind: 'authentication', retryable: false });
+    await session.stop();
+  }, 60_000);
+});

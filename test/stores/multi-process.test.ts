@@ -1,0 +1,159 @@
+/** One session, many processes, through the agent that its users have: what dies or freezes takes nothing with it. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { SessionStore } from '../../src/session/store.js';
+import { PostgresSessionStore } from '../../src/stores/postgres.js';
+import { eventually } from '../../src/testing/session-store/case.js';
+import { PostgresServer } from '../support/postgres-server.js';
+import { noRedis, RedisServer } from '../support/redis-server.js';
+import { openStore, type StoreAddress } from '../support/shared-stores.js';
+import { checkedLog, TurnWorker } from '../support/turn-workers.js';
+
+const leaseTtlMs = 700;
+const patienceMs = 90_000;
+
+/** A database of its own, and what can happen to it. */
+interface Place {
+  readonly address: StoreAddress;
+  /** What the operator, or the power, does to it while it is used. */
+  readonly disasters: readonly (() => Promise<void>)[];
+  remove(): void | Promise<void>;
+}
+
+const places: Readonly<Record<string, () => Promise<Place>>> = {
+  async sqlite() {
+    const folder = mkdtempSync(join(tmpdir(), 'sessions-'));
+    const remove = () => rmSync(folder, { recursive: true, force: true });
+    return { address: { kind: 'sqlite', path: join(folder, 'sessions.db') }, disasters: [], remove };
+  },
+  async postgres() {
+    const server = await PostgresServer.start();
+    const { store, close } = openStore({ kind: 'postgres', url: server.url });
+    if (store instanceof PostgresSessionStore) await store.migrate();
+    await close();
+    return {
+      address: { kind: 'postgres', url: server.url },
+      disasters: [() => server.restart(), () => server.crash()],
+      remove: () => server.stop(),
+    };
+  },
+  async redis() {
+    const server = await RedisServer.start();
+    const disasters = [() => server.crash(), () => server.crash()];
+    return { address: { kind: 'redis', url: server.url }, disasters, remove: () => server.stop() };
+  },
+};
+
+for (const [kind, find] of Object.entries(places)) {
+  const isSkipped = kind === 'redis' && noRedis !== undefined;
+  describe.skipIf(isSkipped)(`${kind}${isSkipped ? ` (skipped: ${noRedis})` : ''}`, () => {
+    let place: Place;
+    let opened: { store: SessionStore; close(): Promise<void> };
+    let workers: TurnWorker[];
+
+    beforeAll(async () => {
+      place = await find();
+      opened = openStore(place.address);
+      workers = ['a', 'b', 'c'].map(start);
+      await Promise.all(workers.map((worker) => worker.untilSaved()));
+    }, patienceMs);
+
+    afterAll(async () => {
+      await Promise.all(workers.map((worker) => worker.kill()));
+      await opened.close();
+      await place.remove();
+    });
+
+    function start(name: string): TurnWorker {
+      return new TurnWorker({ address: place.address, session: 'shared', name, leaseTtlMs });
+    }
+
+    const others = (one: TurnWorker) => workers.filter((worker) => worker !== one);
+    const someoneSaves = (some: readonly TurnWorker[]) => Promise.any(some.map((worker) => worker.untilSaved()));
+    const log = () => checkedLog(opened.store, 'shared', workers);
+    const find_ = async (name: string) => (await log()).find((turn) => turn.name === name);
+
+    test(
+      'all get their turns',
+      async () => {
+        await Promise.all(workers.map((worker) => worker.untilSaved()));
+        await log();
+      },
+      patienceMs,
+    );
+
+    test(
+      'a holder that is killed in the middle of a turn has not saved it, and the others go on',
+      async () => {
+        const [victim = expect.fail()] = workers;
+        const turn = await victim.hold('plain');
+        await victim.kill();
+        workers.push(start('d'));
+        await someoneSaves(others(victim));
+        expect(await find_(turn)).toBeUndefined();
+        workers = others(victim);
+      },
+      patienceMs,
+    );
+
+    test(
+      'an input that it had accepted with an id is answered by another, once',
+      async () => {
+        const [victim = expect.fail()] = workers;
+        const turn = await victim.hold('id');
+        await victim.kill();
+        workers.push(start('e'));
+        const found = await eventually(async () => {
+          await someoneSaves(others(victim));
+          return find_(turn);
+        });
+        expect(found.by).not.toBe(victim.name);
+        workers = others(victim);
+      },
+      patienceMs,
+    );
+
+    test.each(['plain', 'id'] as const)(
+      'a holder that froze past its lease does not write when it thaws (%s)',
+      async (how) => {
+        const [frozen = expect.fail()] = workers;
+        const turn = await frozen.hold(how);
+        frozen.freeze();
+        await someoneSaves(others(frozen));
+        frozen.thaw();
+        frozen.go();
+        expect(await frozen.untilFailed(turn)).toBe('LEASE_LOST');
+        if (how === 'plain') expect(await find_(turn)).toBeUndefined();
+        else expect((await find_(turn))?.by).not.toBe(frozen.name);
+        await frozen.untilSaved();
+      },
+      patienceMs,
+    );
+
+    test(
+      'a server that goes away and comes back has lost nothing it answered',
+      async () => {
+        for (const disaster of place.disasters) {
+          await disaster();
+          await Promise.all(workers.map((worker) => worker.untilSaved()));
+          await log();
+        }
+      },
+      patienceMs,
+    );
+
+    test(
+      'at the end every turn that was told saved is there, once, in one order',
+      async () => {
+        await Promise.all(workers.map((worker) => worker.stop()));
+        const turns = await log();
+        const failures = workers.flatMap(({ said }) => said.flatMap(({ code }) => code ?? []));
+        for (const code of failures) expect(['LEASE_LOST', 'STORE_FAILED', 'SESSION_CONFLICT']).toContain(code);
+        expect(turns.length).toBeGreaterThan(10);
+      },
+      patienceMs,
+    );
+  });
+}

@@ -1,0 +1,145 @@
+/** What a store that is told of releases must do, whatever tells it. */
+import { expect, test } from 'vitest';
+import { holdSession } from '../../src/session/lease.js';
+import type { SessionStore } from '../../src/session/store.js';
+import { ManualClock } from '../../src/testing/manual-clock.js';
+import { create, eventually, hold, holdShortly, letShortLeasesExpire } from '../../src/testing/session-store/case.js';
+import { errorOf, stateOf } from './waiting.js';
+
+const never = new AbortController().signal;
+
+/** Stores on one empty database. */
+export interface ReleaseStores {
+  /** Makes a store with a client of its own. */
+  open(): Promise<SessionStore>;
+  /** How many sessions are marked as awaited in the database. */
+  awaited(): Promise<number>;
+}
+
+/** Waits for the release of a session; fails when the store cannot be told. */
+export function released(store: SessionStore, sessionId = 'session', signal = never): Promise<void> {
+  return store.whenReleased?.(sessionId, signal) ?? Promise.reject(new Error('This store is not told of releases'));
+}
+
+/** Registers the cases; `create` is called once for each. */
+export function testReleases(createStores: () => Promise<ReleaseStores>): void {
+  const releaseCase = (name: string, run: (given: Given) => Promise<void>) =>
+    test(name, async () => run(new Given(await createStores())));
+
+  releaseCase('a release is told', async (given) => {
+    const theirs = await given.open();
+    const lease = await create(theirs, 'session');
+    const wait = released(await given.open());
+    await given.untilAwaited(1);
+    expect(await stateOf(wait)).toBe('pending');
+    await theirs.release(lease);
+    await wait;
+    expect(await given.awaited()).toBe(0);
+  });
+
+  releaseCase('so is the release of what was never saved, and a deletion', async (given) => {
+    const theirs = await given.open();
+    const mine = await given.open();
+    const lease = await hold(theirs, 'never saved');
+    await create(theirs, 'deleted');
+    const waits = [released(mine, 'never saved'), released(mine, 'deleted')];
+    await given.untilAwaited(2);
+    await theirs.release(lease);
+    await theirs.delete('deleted');
+    await Promise.all(waits);
+  });
+
+  releaseCase('of a session that is free, unknown or expired nothing has to be waited for', async (given) => {
+    const theirs = await given.open();
+    const mine = await given.open();
+    await theirs.release(await create(theirs, 'free'));
+    await holdShortly(theirs, 'expired');
+    await letShortLeasesExpire({ store: theirs });
+    for (const id of ['free', 'unknown', 'expired']) await released(mine, id);
+    expect(await given.awaited()).toBe(0);
+  });
+
+  releaseCase('the release of another session, or in another tenant, is not told', async (given) => {
+    const theirs = await given.open();
+    const mine = await given.open();
+    const lease = await create(theirs, 'session');
+    const another = await create(theirs, 'another');
+    const tenants = await create(theirs.forTenant('a'), 'session');
+    const wait = released(mine);
+    const otherWaits = [released(mine, 'another'), released(mine.forTenant('a'))];
+    await given.untilAwaited(3);
+    await theirs.release(another);
+    await theirs.forTenant('a').release(tenants);
+    await Promise.all(otherWaits);
+    expect(await stateOf(wait)).toBe('pending');
+    await theirs.release(lease);
+    await wait;
+  });
+
+  releaseCase('everybody who waits is told, again and again', async (given) => {
+    const theirs = await given.open();
+    const others = [await given.open(), await given.open()];
+    for (let round = 0; round < 5; round++) {
+      const lease = await hold(theirs, 'session');
+      const waits = others.flatMap((store) => [released(store), released(store)]);
+      await given.untilAwaited(1);
+      await theirs.release(lease);
+      await Promise.all(waits);
+    }
+  });
+
+  releaseCase('a wait can be called off', async (given) => {
+    const theirs = await given.open();
+    const mine = await given.open();
+    const lease = await create(theirs, 'session');
+    const controller = new AbortController();
+    const wait = errorOf(released(mine, 'session', controller.signal));
+    const other = released(mine);
+    await given.untilAwaited(1);
+    const reason = new Error('enough');
+    controller.abort(reason);
+    expect(await wait).toBe(reason);
+    await theirs.release(lease);
+    await other;
+  });
+
+  releaseCase('connections that queue for a session follow one another with no time gone by', async (given) => {
+    const clock = new ManualClock();
+    const order: number[] = [];
+    const queue = async (number: number) => {
+      const owner = `waiting-${number}`;
+      const options = { policy: 'queue', owner, clock, ttlMs: 60_000, signal: never, onLost: () => {} } as const;
+      const held = await holdSession(await given.open(), 'session', options);
+      order.push(number);
+      await held.release();
+    };
+    const first = await given.open();
+    const lease = await create(first, 'session', {});
+    const waiting = Array.from({ length: 6 }, (_, number) => queue(number));
+    await given.untilAwaited(1);
+    await first.release(lease);
+    await Promise.all(waiting);
+    expect(order.sort()).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+}
+
+class Given implements ReleaseStores {
+  readonly #stores: ReleaseStores;
+
+  constructor(stores: ReleaseStores) {
+    this.#stores = stores;
+  }
+
+  open(): Promise<SessionStore> {
+    return this.#stores.open();
+  }
+
+  awaited(): Promise<number> {
+    return this.#stores.awaited();
+  }
+
+  /** The stores have taken note of those who wait. */
+  async untilAwaited(sessions: number): Promise<void> {
+    await eventually(async () => ((await this.awaited()) === sessions ? true : undefined));
+  }
+}
