@@ -2,9 +2,10 @@
 import { bytes } from './bytes.js';
 import { chunks } from './chunks.js';
 import { drafts } from './drafts.js';
+import { host } from './host.js';
 import { idle } from './idle.js';
 import { resumes } from './resume.js';
 import type { Question } from './support/report.js';
 import { turns } from './turns.js';
 
-export const questions: readonly Question[] = [chunks, turns, bytes, idle, resumes, drafts];
+export const questions: readonly Question[] = [chunks, turns, bytes, idle, resumes, drafts, host];

@@ -118,7 +118,7 @@ describe('the tarball', () => {
 
   it('holds the built entries, the schemas and the documents, and nothing else', () => {
     const allowed =
-      /^(dist\/.+\.(js|cjs|d\.ts|d\.cts)|schemas\/[\w-]+\.json|README\.md|LICENSE|CHANGELOG\.md|package\.json)$/;
+      /^(dist\/.+\.(js|cjs|d\.ts|d\.cts)|schemas\/([\w-]+\.json|README\.md)|README\.md|LICENSE|CHANGELOG\.md|package\.json)$/;
     const built = entries.flatMap(({ name }) => ['js', 'cjs', 'd.ts', 'd.cts'].map((kind) => `dist/${name}.${kind}`));
     const wanted = ['README.md', 'LICENSE', 'CHANGELOG.md', 'schemas/agent-output.json', ...built];
     expect(files.filter((path) => !allowed.test(path))).toEqual([]);

@@ -29,6 +29,8 @@ export interface ChatAgent {
 export type Form =
   /** `updateState((state) => { state.messages.push(...) })` */
   | 'recipe'
+  /** The same, and `session.state.messages` is looked at in every turn, as for a model's prompt. */
+  | 'recipe, history read'
   /** `updateState({ ...state, messages: [...state.messages, ...] })` */
   | 'spread';
 
@@ -55,8 +57,12 @@ export function ourAgent(store: SessionStore | undefined, form: Form = 'recipe')
     await turns(async (asked) => {
       await responder.send(answer);
       const added = [asked, message('model')];
-      if (form === 'recipe') await session.updateState((state) => void state.messages.push(...added));
-      else await session.updateState({ ...session.state, messages: [...session.state.messages, ...added] });
+      if (form === 'spread') {
+        await session.updateState({ ...session.state, messages: [...session.state.messages, ...added] });
+        return;
+      }
+      if (form === 'recipe, history read' && !Array.isArray(session.state.messages)) throw new Error('No history');
+      await session.updateState((state) => void state.messages.push(...added));
     });
     return { output: null };
   });

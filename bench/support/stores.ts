@@ -3,6 +3,7 @@ import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FileSessionStore, InMemorySessionStore } from 'genkit/beta';
+import Database from 'libsql';
 import type { SessionStore } from '../../src/session/store.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { SqliteSessionStore } from '../../src/stores/sqlite.js';
@@ -15,8 +16,9 @@ export interface Home {
   readonly folder: string | undefined;
   /** Forgets all sessions. */
   empty(): Promise<void>;
-  /** Everything is on disk and nothing is held open. */
-  shut(): Promise<void>;
+  /** Moves everything to where it stays. */
+  settle(): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** Makes an agent with a new store. */
@@ -25,15 +27,21 @@ export type MakeHome = () => Promise<Home>;
 export function oursInMemory(form: Form): MakeHome {
   return async () => {
     const store = new MemorySessionStore();
-    return { agent: ourAgent(store, form), folder: undefined, empty: () => deleteAll(store), shut: async () => {} };
+    return { agent: ourAgent(store, form), folder: undefined, ...nothingToDo, empty: () => deleteAll(store) };
   };
 }
 
 export function oursInSqlite(form: Form): MakeHome {
   return async () => {
     const folder = await newFolder();
-    const store = new SqliteSessionStore({ path: join(folder, 'sessions.db') });
-    return { agent: ourAgent(store, form), folder, empty: () => deleteAll(store), shut: () => store.close() };
+    const database = new Database(join(folder, 'sessions.db'));
+    const store = new SqliteSessionStore({ database });
+    const settle = async () => void database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get();
+    const close = async () => {
+      await store.close();
+      database.close();
+    };
+    return { agent: ourAgent(store, form), folder, empty: () => deleteAll(store), settle, close };
   };
 }
 
@@ -47,14 +55,16 @@ export async function genkitInMemory(): Promise<Home> {
   const empty = async () => {
     store = new InMemorySessionStore();
   };
-  return { agent, folder: undefined, empty, shut: async () => {} };
+  return { agent, folder: undefined, ...nothingToDo, empty };
 }
 
 export async function genkitInFiles(): Promise<Home> {
   const folder = await newFolder();
   const empty = () => rm(join(folder, 'global'), { recursive: true, force: true });
-  return { agent: genkitAgent(new FileSessionStore(folder)), folder, empty, shut: async () => {} };
+  return { agent: genkitAgent(new FileSessionStore(folder)), folder, ...nothingToDo, empty };
 }
+
+const nothingToDo = { settle: async () => {}, close: async () => {} };
 
 async function deleteAll(store: SessionStore): Promise<void> {
   const { sessions } = await store.list({ limit: 1_000 });
@@ -67,7 +77,7 @@ export async function withHome<T>(make: MakeHome, work: (home: Home) => Promise<
   try {
     return await work(home);
   } finally {
-    await home.shut();
+    await home.close();
     if (home.folder !== undefined) await rm(home.folder, { recursive: true });
   }
 }

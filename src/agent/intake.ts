@@ -26,6 +26,7 @@ export class Intake<In, Stream> {
   #endTurnScope: ((error?: unknown) => void) | undefined;
   #turns = 0;
   #lastTaken: Promise<unknown> = Promise.resolve();
+  #recording: Promise<void> | undefined;
   #endedBy: AgentFlowError | undefined;
 
   constructor(parts: IntakeParts<In, Stream>) {
@@ -57,23 +58,39 @@ export class Intake<In, Stream> {
     return input;
   }
 
-  /** Closes the books of the turn that is open, if one is. */
-  async settle(error?: AgentFlowError): Promise<void> {
+  /** Closes the books of the turn that is open, if one is, and waits until all books are closed. */
+  async settle(error?: unknown): Promise<void> {
     const turn = this.#turn;
-    if (turn === undefined) return;
     this.#turn = undefined;
-    const { number, attempt, inputId, steeredIds } = turn;
-    this.#endTurnScope?.(error);
-    this.#parts.inbox.turnEnded();
-    const { run, record } = this.#parts;
-    if (inputId !== undefined) await record({ id: inputId, run, turn: number, attempt, done: true });
-    for (const id of steeredIds) await record({ id, run, turn: number, attempt: 1, done: true });
+    if (turn !== undefined) {
+      this.#endTurnScope?.(error);
+      this.#parts.inbox.turnEnded();
+      if (turn.inputId !== undefined || turn.steeredIds.length > 0) this.#recordDone(turn);
+    }
+    await this.#recording;
   }
 
   /** Nothing is taken from here on. */
   end(reason: AgentFlowError): void {
     this.#endedBy ??= reason;
     this.#parts.inbox.end(reason);
+  }
+
+  #recordDone({ inputId, steeredIds, number, attempt }: ActiveTurn<In, Stream>): void {
+    const { run, record } = this.#parts;
+    const before = this.#recording;
+    const done = { run, turn: number, done: true };
+    const recording = (async () => {
+      await before?.catch(() => {});
+      if (inputId !== undefined) await record({ id: inputId, ...done, attempt });
+      for (const id of steeredIds) await record({ id, ...done, attempt: 1 });
+    })();
+    this.#recording = recording;
+    // Whoever waits now is told when it fails; whoever comes later is not.
+    const forget = () => {
+      if (this.#recording === recording) this.#recording = undefined;
+    };
+    recording.then(forget, forget);
   }
 
   async #next(): Promise<IteratorResult<In, undefined>> {

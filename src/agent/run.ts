@@ -174,7 +174,14 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
         intake.turn?.assertMaySend();
       },
       sent: (chunk: Stream) => intake.turn?.record(chunk),
-      endTurn: async (interrupted = false, error?: AgentFlowError) => {
+      // A handler need not wait: what it says next comes after the end of the turn, and so does the next input.
+      endTurn: async () => {
+        this.#assertIsRunning();
+        this.#outbox.endTurn(false);
+        await intake.settle();
+      },
+      // The loop waits, so its readers see the end of a turn when the session knows of it.
+      closeTurn: async (interrupted: boolean, error?: AgentFlowError) => {
         this.#assertIsRunning();
         await intake.settle(error);
         this.#outbox.endTurn(interrupted, error);

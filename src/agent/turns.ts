@@ -9,7 +9,7 @@ export interface TurnsHost<In, Stream> {
   /** The turn of the input that was just taken. */
   currentTurn(): ActiveTurn<In, Stream> | undefined;
   /** Ends the current turn. */
-  endTurn(interrupted?: boolean, error?: AgentFlowError): Promise<void>;
+  closeTurn(interrupted: boolean, error?: AgentFlowError): Promise<void>;
 }
 
 /**
@@ -47,7 +47,7 @@ async function runTurn<In, Stream>(
   const error = failure;
   if (error !== undefined && onError !== undefined) failure = await errorOf(() => onError(error, { input, turn }));
   const hasEndedItself = host.currentTurn() !== turn;
-  if (!hasEndedItself) await host.endTurn(wasInterrupted, failure);
+  if (!hasEndedItself) await host.closeTurn(wasInterrupted, failure);
   return failure;
 }
 

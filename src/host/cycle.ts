@@ -89,11 +89,11 @@ export class TurnCycle {
     this.#controller = new AbortController();
   }
 
-  /** Asks `preTurn` and the budgets. */
+  /** Asks `preTurn`. */
   async prepare(request: Request): Promise<Prompt | Refusal> {
     const { mind } = this.#parts;
     const preparation = await mind.preTurn(request.prompt);
-    if (preparation.decision === 'proceed') return this.reserve() ?? preparation.prompt;
+    if (preparation.decision === 'proceed') return preparation.prompt;
     this.#controller = undefined;
     if (preparation.decision === 'invalid') return { error: preparation.error, halts: false };
     const halts = preparation.decision === 'halt';

@@ -7,7 +7,7 @@
  *
  * Source: ReqManagedAgents' `ClaudeManagedAgents` provider.
  */
-import { InvalidValueError } from '../errors.js';
+import { AgentFlowError, InvalidValueError } from '../errors.js';
 import { type Clock, systemClock } from '../internal/clock.js';
 import {
   hasArrived,
@@ -95,7 +95,8 @@ export function claudeManagedAgentsProvider({
       if (sessionId !== undefined) return { id: sessionId };
       const params = { ...more, agent, environment_id: environmentId } as never;
       const { id } = await sessions.create(params, { signal, maxRetries: 0 });
-      return { id };
+      if (typeof id === 'string' && id !== '') return { id };
+      throw new AgentFlowError('BACKEND_FAILED', 'The session that was made has no id', { status: 'DATA_LOSS' });
     },
     sessionId: ({ id }) => id,
     userInput: (prompt) => [{ type: 'user.message', content: contentOf(prompt) }],

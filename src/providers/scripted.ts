@@ -8,62 +8,19 @@ import type {
   Prompt,
   Provider,
   ProviderTurn,
-  Terminal,
   ToolResult,
   ToolUse,
 } from './provider.js';
+import type {
+  ScriptedEvent,
+  ScriptedInput,
+  ScriptedProviderOptions,
+  ScriptedProviderTurn,
+  ScriptedStep,
+} from './scripted/scenario.js';
 import { ScriptedServer } from './scripted/server.js';
 
-/** What happens in a turn, step by step. */
-export type ScriptedStep =
-  | { readonly type: 'text'; readonly text: string }
-  /** A call that is handed back. */
-  | { readonly type: 'tool'; readonly id: string; readonly name: string; readonly input?: unknown }
-  /** A call the provider runs itself. */
-  | { readonly type: 'server_tool'; readonly id: string; readonly name: string; readonly input?: unknown }
-  | { readonly type: 'usage'; readonly usage: Usage }
-  /** Ends the turn. By default a turn ends by itself: `requires_action` when it has called a tool, else `end_turn`. */
-  | { readonly type: 'stop'; readonly terminal: Terminal; readonly reason?: string }
-  /** The connection is lost here, as a clean end or with an error. The provider itself goes on. */
-  | { readonly type: 'drop'; readonly how: 'end' | 'error' }
-  /** The provider goes on when the promise resolves. */
-  | { readonly type: 'wait'; readonly until: PromiseLike<unknown> };
-
-/** One turn: its steps, or a function of the input it answers. */
-export type ScriptedProviderTurn =
-  | readonly ScriptedStep[]
-  | ((input: ScriptedInput) => readonly ScriptedStep[]);
-
-/** What a scripted provider is sent. */
-export type ScriptedInput =
-  | { readonly type: 'user'; readonly prompt: Prompt }
-  | { readonly type: 'results'; readonly results: readonly ToolResult[] };
-
-/** An event as a scripted provider tells it: a step with an id, or an input it was sent. */
-export type ScriptedEvent = { readonly id: string } & (
-  | Exclude<ScriptedStep, { readonly type: 'drop' | 'wait' }>
-  | ScriptedInput
-);
-
-/** Options of {@link scriptedProvider}. */
-export interface ScriptedProviderOptions {
-  readonly mode: 'streaming' | 'request_response';
-  /** One for each input, in order, whatever the session; when they are used up a turn ends at once. */
-  readonly turns?: readonly ScriptedProviderTurn[];
-  /** @default 'scripted' */
-  readonly name?: string;
-  /** False for a provider that cannot say what it has told already. @default true */
-  readonly hasHistory?: boolean;
-  /**
-   * What becomes of each sending, in order, beyond the last one it is `ok`: `lost` arrives although the sender sees an
-   * error, `refused` does not arrive. In streaming mode only.
-   */
-  readonly sends?: readonly ('ok' | 'lost' | 'refused')[];
-  /** Thrown by each connecting, in order; `undefined` connects. In streaming mode only. */
-  readonly connects?: readonly unknown[];
-  /** Thrown by `open`. */
-  readonly openError?: unknown;
-}
+export type { ScriptedEvent, ScriptedInput, ScriptedProviderOptions, ScriptedProviderTurn, ScriptedStep };
 
 /** A session of a {@link ScriptedProvider}. */
 export interface ScriptedProviderSession {
@@ -113,7 +70,10 @@ export function scriptedProvider(options: ScriptedProviderOptions): ScriptedProv
     },
     sessionId: ({ id }: ScriptedProviderSession) => id,
     userInput: (prompt: Prompt): ScriptedInput => ({ type: 'user', prompt }),
-    resumeInput: (_: readonly ToolUse[], results: readonly ToolResult[]): ScriptedInput => ({ type: 'results', results }),
+    resumeInput: (_: readonly ToolUse[], results: readonly ToolResult[]): ScriptedInput => ({
+      type: 'results',
+      results,
+    }),
     peek,
     normalize,
     ...(hasHistory ? { history: async ({ id }: ScriptedProviderSession) => server.log(id), pending } : {}),
@@ -138,21 +98,28 @@ export function scriptedProvider(options: ScriptedProviderOptions): ScriptedProv
       return server.active;
     },
   };
-  const ways =
-    mode === 'streaming'
-      ? {
-          mode,
-          connect: async ({ id }: ScriptedProviderSession) => server.connect(id),
-          send: async ({ id }: ScriptedProviderSession, input: ScriptedInput) => server.send(id, input),
-          arrived: (input: ScriptedInput, events: readonly ScriptedEvent[]) =>
-            events.some((event) => event.type === input.type && JSON.stringify(event).includes(JSON.stringify(input).slice(1, -1))),
-        }
-      : { mode, request: ({ id }: ScriptedProviderSession, input: ScriptedInput) => server.request(id, input) };
-  return Object.defineProperties(ways, Object.getOwnPropertyDescriptors(common)) as ScriptedProvider;
+  const streaming = {
+    mode: 'streaming' as const,
+    connect: async ({ id }: ScriptedProviderSession) => server.connect(id),
+    send: async ({ id }: ScriptedProviderSession, input: ScriptedInput) => server.send(id, input),
+    arrived,
+  };
+  const requestResponse = {
+    mode: 'request_response' as const,
+    request: ({ id }: ScriptedProviderSession, input: ScriptedInput) => server.request(id, input),
+  };
+  const way = mode === 'streaming' ? streaming : requestResponse;
+  // Not a spread, which would read the counters once and for all.
+  const members = { ...Object.getOwnPropertyDescriptors(way), ...Object.getOwnPropertyDescriptors(common) };
+  return Object.defineProperties({} as ScriptedProvider, members);
+}
+
+function arrived(input: ScriptedInput, events: readonly ScriptedEvent[]): boolean {
+  return events.some(({ eventId: _, ...event }) => JSON.stringify(event) === JSON.stringify(input));
 }
 
 function peek(event: ScriptedEvent): EventPeek {
-  const { id } = event;
+  const { eventId: id } = event;
   if (event.type === 'text') return { id, text: event.text };
   if (event.type === 'usage') return { id, usage: event.usage };
   return event.type === 'stop' ? { id, ends: true } : { id };
@@ -171,29 +138,32 @@ function normalize(events: readonly ScriptedEvent[]): ProviderTurn {
   };
 }
 
+/** An interrupt takes back what was called before it. */
 function pending(events: readonly ScriptedEvent[]): readonly ToolUse[] {
-  const answered = new Set(
-    events.flatMap((event) => (event.type === 'results' ? event.results.map(({ toolUseId }) => toolUseId) : [])),
-  );
-  const lastEnd = events.findLast((event) => event.type === 'stop');
-  if (lastEnd?.type === 'stop' && lastEnd.terminal === 'terminated') return [];
-  return usesOf(events, 'tool').filter(({ id }) => !answered.has(id));
+  const waiting = new Map<string, ToolUse>();
+  for (const event of events) {
+    if (event.type === 'tool') for (const use of usesOf([event], 'tool')) waiting.set(use.id, use);
+    if (event.type === 'results') for (const { toolUseId } of event.results) waiting.delete(toolUseId);
+    if (event.type === 'stop' && event.terminal !== 'requires_action') waiting.clear();
+  }
+  return [...waiting.values()];
 }
 
 function usesOf(events: readonly ScriptedEvent[], type: 'tool' | 'server_tool'): ToolUse[] {
   return events.flatMap((event) =>
-    event.type === type ? [{ id: 'callId' in event ? String(event.callId) : event.id, name: event.name, input: event.input }] : [],
+    event.type === type ? [{ id: event.id, name: event.name, input: event.input }] : [],
   );
 }
 
 function added(first: Usage, second: Usage): Usage {
-  const sum = (name: keyof Usage) => (first[name] ?? 0) + (second[name] ?? 0);
-  return Object.fromEntries(Object.keys({ ...first, ...second }).map((name) => [name, sum(name as keyof Usage)]));
+  const names = Object.keys({ ...first, ...second }) as (keyof Usage)[];
+  return Object.fromEntries(names.map((name) => [name, (first[name] ?? 0) + (second[name] ?? 0)]));
 }
 
 function transcript(events: readonly ScriptedEvent[]): Message[] {
   return events.flatMap((event): Message[] => {
-    if (event.type === 'user') return [{ role: 'user', content: typeof event.prompt === 'string' ? [{ text: event.prompt }] : event.prompt }];
-    return event.type === 'text' ? [{ role: 'model', content: [{ text: event.text }] }] : [];
+    if (event.type === 'text') return [{ role: 'model', content: [{ text: event.text }] }];
+    if (event.type !== 'user') return [];
+    return [{ role: 'user', content: typeof event.prompt === 'string' ? [{ text: event.prompt }] : event.prompt }];
   });
 }

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers';
 import { genkit, z } from 'genkit';
 import { expect, test } from 'vitest';
 import { defineAgent } from '../../src/index.js';

@@ -1,6 +1,6 @@
 /** The 45 behaviours of GenAgent, mended rules included, one test each, by name; `seed-systems.md` §1. */
 import { describe, expect, it } from 'vitest';
-import { halt, noreply, prompt, proceed, skip, type TurnInfo } from '../../src/host/host.js';
+import { halt, noreply, proceed, prompt, skip, type TurnInfo } from '../../src/host/host.js';
 import { Deferred } from '../../src/internal/deferred.js';
 import { Gate, harness, logged, settled } from './harness.js';
 
@@ -32,7 +32,7 @@ describe('GenAgent', () => {
 
   it('03 a refusing init, a refusing backend and a missing option are told apart, and leave no agent', async () => {
     const { start, host, backend } = harness();
-    const init = () => Promise.reject(new TypeError('no'));
+    const init = (): Promise<never> => Promise.reject(new TypeError('no'));
     await expect(start({ init })).rejects.toMatchObject({ code: 'AGENT_INIT_FAILED', cause: new TypeError('no') });
     const broken = { ...backend, startSession: () => Promise.reject(new TypeError('down')) };
     await expect(start({}, { backend: broken })).rejects.toMatchObject({ code: 'BACKEND_START_FAILED' });
@@ -134,7 +134,12 @@ describe('GenAgent', () => {
 
   it('12 halt freezes the mailbox until resume; an ask waits', async () => {
     const { start, host, backend } = harness();
-    await start({ handleResponse: (_ref, { text }, state) => (text === 'one' ? halt(state) : noreply(state)) }, {}, 'one', 'two');
+    await start(
+      { handleResponse: (_ref, { text }, state) => (text === 'one' ? halt(state) : noreply(state)) },
+      {},
+      'one',
+      'two',
+    );
     await host.ask('a', '1');
     const asked = host.ask('a', '2');
     await settled();
@@ -185,12 +190,21 @@ describe('GenAgent', () => {
 
   it.each([
     ['an error', failing, 'BACKEND_FAILED', async () => {}],
-    ['an interrupt', undefined, 'TURN_INTERRUPTED', async (h: ReturnType<typeof harness>) => void (await h.host.interrupt('a'))],
+    [
+      'an interrupt',
+      undefined,
+      'TURN_INTERRUPTED',
+      async (h: ReturnType<typeof harness>) => void (await h.host.interrupt('a')),
+    ],
     ['the watchdog', undefined, 'TURN_TIMEOUT', async (h: ReturnType<typeof harness>) => h.clock.advance(600_000)],
   ] as const)('16 they are handled as well when the turn ends by %s', async (_how, turn, code, act) => {
     const h = harness();
-    await h.start({ preTurn: async (text, state) => (await hold.promise, proceed(text, state)) }, {}, turn ?? new Gate().turn);
     const hold = new Deferred<void>();
+    await h.start(
+      { preTurn: async (text, state) => (await hold.promise, proceed(text, state)) },
+      {},
+      turn ?? new Gate().turn,
+    );
     const asked = h.host.ask('a', 'go');
     await h.host.notify('a', 'kept');
     hold.resolve();
@@ -275,8 +289,18 @@ describe('GenAgent', () => {
   it('22 a stream without a terminal event fails the turn; nothing after a terminal is read', async () => {
     const { start, host } = harness();
     const heard: string[] = [];
-    const hear = { handleStreamEvent: ({ type }: { type: string }, state: { log: readonly string[] }) => (heard.push(type), state) };
-    await start(hear, {}, [{ type: 'text', text: 'half' }], [{ type: 'result', text: 'whole' }, { type: 'text', text: 'late' }]);
+    const hear = {
+      handleStreamEvent: ({ type }: { type: string }, state: { log: readonly string[] }) => (heard.push(type), state),
+    };
+    await start(
+      hear,
+      {},
+      [{ type: 'text', text: 'half' }],
+      [
+        { type: 'result', text: 'whole' },
+        { type: 'text', text: 'late' },
+      ],
+    );
     await expect(host.ask('a', '1')).rejects.toMatchObject({ code: 'BACKEND_NO_TERMINAL' });
     expect((await host.ask('a', '2')).text).toBe('whole');
     expect(heard).toEqual(['text', 'result']);
@@ -295,7 +319,9 @@ describe('GenAgent', () => {
           yield text === 'fail' ? failing[0] : ({ type: 'result', text: 'ok', data: session } as const);
         })(),
       }),
-      updateSession: (session: unknown, { data }: { data?: unknown }) => (calls.push(`update ${String(data)}`), Number(session) + 10),
+      updateSession: (session: unknown, { data }: { data?: unknown }) => (
+        calls.push(`update ${String(data)}`), Number(session) + 10
+      ),
       terminateSession: () => {},
     };
     void backend;
@@ -316,7 +342,10 @@ describe('GenAgent', () => {
 
   it('25 what stream events made of the state is kept when the turn fails', async () => {
     const { start, host, log } = harness();
-    await start({ handleStreamEvent: (event, state) => logged(state, event.type) }, {}, [{ type: 'text', text: 'x' }, ...failing]);
+    await start({ handleStreamEvent: (event, state) => logged(state, event.type) }, {}, [
+      { type: 'text', text: 'x' },
+      ...failing,
+    ]);
     await host.ask('a', 'go').catch(() => {});
     expect(await log()).toEqual(['text', 'error', 'error BACKEND_FAILED']);
   });
@@ -324,7 +353,10 @@ describe('GenAgent', () => {
   it('26 a throwing handleStreamEvent fails the turn', async () => {
     const { start, host, log } = harness();
     await start({ handleStreamEvent: () => Promise.reject(new TypeError('no')) }, {}, 'hi');
-    await expect(host.ask('a', 'go')).rejects.toMatchObject({ code: 'CALLBACK_FAILED', details: { callback: 'handleStreamEvent' } });
+    await expect(host.ask('a', 'go')).rejects.toMatchObject({
+      code: 'CALLBACK_FAILED',
+      details: { callback: 'handleStreamEvent' },
+    });
     expect(await log()).toEqual(['error CALLBACK_FAILED']);
   });
 
@@ -340,17 +372,20 @@ describe('GenAgent', () => {
     ['skips', () => skip({ log: ['skipped'] }), 'TURN_SKIPPED', ['skipped']],
     ['throws', () => Promise.reject(new TypeError('no')), 'TURN_SKIPPED', []],
     ['answers nonsense', () => 'yes' as never, 'CALLBACK_FAILED', []],
-  ] as const)('28 a preTurn that %s refuses the prompt; no other hook and no prompt telemetry', async (_what, preTurn, code, log) => {
-    const h = harness();
-    const post: string[] = [];
-    await h.start({ preTurn, postTurn: (_outcome, _ref, state) => (post.push('post'), state) });
-    await expect(h.host.ask('a', 'go')).rejects.toMatchObject({ code });
-    const ref = await h.host.tell('a', 'go');
-    await settled();
-    expect(await h.host.poll('a', ref)).toMatchObject({ error: { code } });
-    expect([await h.log(), post, h.told('prompt.start')]).toEqual([[...log], [], []]);
-    expect(h.told('turn.rejected')).toHaveLength(2);
-  });
+  ] as const)(
+    '28 a preTurn that %s refuses the prompt; no other hook and no prompt telemetry',
+    async (_what, preTurn, code, log) => {
+      const h = harness();
+      const post: string[] = [];
+      await h.start({ preTurn, postTurn: (_outcome, _ref, state) => (post.push('post'), state) });
+      await expect(h.host.ask('a', 'go')).rejects.toMatchObject({ code });
+      const ref = await h.host.tell('a', 'go');
+      await settled();
+      expect(await h.host.poll('a', ref)).toMatchObject({ error: { code } });
+      expect([await h.log(), post, h.told('prompt.start')]).toEqual([[...log], [], []]);
+      expect(h.told('turn.rejected')).toHaveLength(2);
+    },
+  );
 
   it('29 a preTurn that halts refuses the prompt, runs postRun and freezes what waits', async () => {
     const { start, host, told } = harness();
@@ -432,7 +467,13 @@ describe('GenAgent', () => {
     await host.ask('a', '2').catch(() => {});
     throws = true;
     await host.ask('a', '3');
-    expect(await log()).toEqual(['response one', 'post ok', 'error BACKEND_FAILED', 'post BACKEND_FAILED', 'response three']);
+    expect(await log()).toEqual([
+      'response one',
+      'post ok',
+      'error BACKEND_FAILED',
+      'post BACKEND_FAILED',
+      'response three',
+    ]);
   });
 
   it('33 postRun runs once for a halt that both the decision and a notification want, after the notifications', async () => {
@@ -473,7 +514,8 @@ describe('GenAgent', () => {
     const waiting = [host.ask('a', '1'), host.ask('a', '2')];
     await settled();
     await host.stop('a');
-    for (const asked of waiting) await expect(asked).rejects.toMatchObject({ code: 'AGENT_TERMINATED', details: { reason: 'stopped' } });
+    for (const asked of waiting)
+      await expect(asked).rejects.toMatchObject({ code: 'AGENT_TERMINATED', details: { reason: 'stopped' } });
     expect(ran).toEqual(['terminate stopped']);
     expect([backend.terminated.length, backend.active]).toEqual([1, 0]);
     expect(await host.list()).toEqual([]);
@@ -484,10 +526,18 @@ describe('GenAgent', () => {
     const calls = [
       ...[host.ask('x', 'p'), host.tell('x', 'p'), host.poll('x', 'r'), host.await('x', 'r'), host.notify('x', 1)],
       ...[host.notifyAck('x', 1), host.interrupt('x'), host.cancel('x', 'r'), host.halt('x'), host.resume('x')],
-      ...[host.status('x'), host.snapshot('x'), host.stop('x'), host.drain('x'), host.resetSession('x'), host.kill('x')],
+      ...[
+        host.status('x'),
+        host.snapshot('x'),
+        host.stop('x'),
+        host.drain('x'),
+        host.resetSession('x'),
+        host.kill('x'),
+      ],
       ...[host.history('x'), host.lastResult('x'), host.sessionId('x'), host.totalCost('x'), host.turnCount('x')],
     ];
-    for (const call of calls) await expect(call).rejects.toMatchObject({ code: 'AGENT_NOT_FOUND', status: 'NOT_FOUND' });
+    for (const call of calls)
+      await expect(call).rejects.toMatchObject({ code: 'AGENT_NOT_FOUND', status: 'NOT_FOUND' });
     expect(await host.whereis('x')).toBeUndefined();
   });
 
@@ -501,7 +551,10 @@ describe('GenAgent', () => {
       'two',
       'three',
     );
-    await expect(host.ask('a', '1')).rejects.toMatchObject({ code: 'CALLBACK_FAILED', details: { callback: 'handleResponse' } });
+    await expect(host.ask('a', '1')).rejects.toMatchObject({
+      code: 'CALLBACK_FAILED',
+      details: { callback: 'handleResponse' },
+    });
     await expect(host.ask('a', '2')).rejects.toMatchObject({ code: 'CALLBACK_FAILED' });
     await host.ask('a', '3');
     expect(await log()).toEqual(['error CALLBACK_FAILED', 'error CALLBACK_FAILED', 'three']);
@@ -510,7 +563,12 @@ describe('GenAgent', () => {
   it('37 throwing or malformed handleError, handleEvent and postRun are contained, and told', async () => {
     const { start, host, told } = harness();
     const bad = () => Promise.reject(new TypeError('no'));
-    await start({ handleError: bad, handleEvent: () => ({ decision: 'dance' }) as never, postRun: bad }, {}, failing, 'fine');
+    await start(
+      { handleError: bad, handleEvent: () => ({ decision: 'dance' }) as never, postRun: bad },
+      {},
+      failing,
+      'fine',
+    );
     await expect(host.ask('a', '1')).rejects.toMatchObject({ code: 'BACKEND_FAILED' });
     await host.notifyAck('a', 1);
     expect((await host.ask('a', '2')).text).toBe('fine');
@@ -525,7 +583,11 @@ describe('GenAgent', () => {
     const seen: TurnInfo[] = [];
     const completions: unknown[] = [];
     await start(
-      { handleError: (_ref, _error, state, turn) => (seen.push(turn), turn.attempt < 3 ? prompt('again', state) : noreply(state)) },
+      {
+        handleError: (_ref, _error, state, turn) => (
+          seen.push(turn), turn.attempt < 3 ? prompt('again', state) : noreply(state)
+        ),
+      },
       {},
       failing,
       failing,
@@ -533,8 +595,15 @@ describe('GenAgent', () => {
     );
     const ref = await host.tell('a', 'go', { onCompletion: (completion) => completions.push(completion) });
     expect((await host.await('a', ref)).text).toBe('third time');
-    expect(seen.map(({ attempt, prompt: asked }) => [attempt, asked])).toEqual([[1, 'go'], [2, 'again']]);
-    expect(told('turn.start').map(({ ref: own, attempt }) => [own === ref, attempt])).toEqual([[true, 1], [true, 2], [true, 3]]);
+    expect(seen.map(({ attempt, prompt: asked }) => [attempt, asked])).toEqual([
+      [1, 'go'],
+      [2, 'again'],
+    ]);
+    expect(told('turn.start').map(({ ref: own, attempt }) => [own === ref, attempt])).toEqual([
+      [true, 1],
+      [true, 2],
+      [true, 3],
+    ]);
     expect(completions).toMatchObject([{ ref, ok: true }]);
   });
 
@@ -559,7 +628,12 @@ describe('GenAgent', () => {
     await start({}, {}, 'hi', new Gate().turn);
     await host.tell('a', '1', following);
     await settled();
-    await host.tell('a', '2', { ...following, onEvent: () => { throw new TypeError('ignored'); } });
+    await host.tell('a', '2', {
+      ...following,
+      onEvent: () => {
+        throw new TypeError('ignored');
+      },
+    });
     await settled();
     await host.stop('a');
     expect(heard).toEqual(['session', 'text', 'result', 'completion true', 'completion false']);
@@ -608,11 +682,21 @@ describe('GenAgent', () => {
     await start({}, { maxPendingPrompts: 1, maxPendingNotifications: 0, maxPendingPromptBytes: 4 }, gate.turn, 'two');
     const first = host.ask('a', 'a long prompt that need not queue');
     await settled();
-    await expect(host.tell('a', '12345')).rejects.toMatchObject({ details: { queue: 'prompts', limit: 'bytes', incomingBytes: 5, maxBytes: 4 } });
+    await expect(host.tell('a', '12345')).rejects.toMatchObject({
+      details: { queue: 'prompts', limit: 'bytes', incomingBytes: 5, maxBytes: 4 },
+    });
     await host.tell('a', '2');
     await expect(host.tell('a', '3')).rejects.toMatchObject({
       code: 'AGENT_OVERLOADED',
-      details: { queue: 'prompts', limit: 'count', pendingCount: 1, pendingBytes: 1, incomingBytes: 1, maxCount: 1, maxBytes: 4 },
+      details: {
+        queue: 'prompts',
+        limit: 'count',
+        pendingCount: 1,
+        pendingBytes: 1,
+        incomingBytes: 1,
+        maxCount: 1,
+        maxBytes: 4,
+      },
     });
     await expect(host.notify('a', 1)).rejects.toMatchObject({ details: { queue: 'notifications', maxCount: 0 } });
     expect(await host.snapshot('a')).toMatchObject({ pendingPrompts: 1, pendingNotifications: 0 });
@@ -648,7 +732,8 @@ describe('GenAgent', () => {
         handleStreamEvent: (_event, state) => (note(), state),
         handleResponse: async (_ref, _response, state) => {
           note();
-          for (const call of [host.ask('a', 'x'), host.stop('a'), host.drain('a')]) errors.push(await call.catch(({ code }) => code));
+          for (const call of [host.ask('a', 'x'), host.stop('a'), host.drain('a')])
+            errors.push(await call.catch(({ code }) => code));
           return noreply(state);
         },
       },

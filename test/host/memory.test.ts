@@ -32,7 +32,10 @@ describe('a host with a store', () => {
     expect(resumed).toBe(true);
     expect(await second.host.status('a')).toMatchObject({ halted: true, queued: 2 });
     expect(await second.log()).toEqual(['one', 'event kept']);
-    expect(await second.host.poll('a', refs[0] ?? '')).toMatchObject({ status: 'completed', response: { text: 'one' } });
+    expect(await second.host.poll('a', refs[0] ?? '')).toMatchObject({
+      status: 'completed',
+      response: { text: 'one' },
+    });
     await second.host.resume('a');
     expect((await second.host.await('a', refs[2] ?? '')).text).toBe('three');
     expect(second.backend.prompts.map(({ text }) => text)).toEqual(['2', '3']);
@@ -61,7 +64,10 @@ describe('a host with a store', () => {
     const { restored, failed } = await second.restore(({ name, behaviour }) => {
       expect(behaviour).toBe('listener');
       if (name === 'c') return undefined;
-      return { behaviour: listener(), backend: scriptedBackend(name === 'b' ? { startError: new TypeError('no') } : {}) };
+      return {
+        behaviour: listener(),
+        backend: scriptedBackend(name === 'b' ? { startError: new TypeError('no') } : {}),
+      };
     });
     expect(restored).toEqual(['a']);
     expect(failed).toMatchObject([{ name: 'b', error: { code: 'BACKEND_START_FAILED' } }]);
@@ -106,7 +112,11 @@ describe('an agent that dies', () => {
     const asked = host.ask('a', 'go');
     await settled();
     await host.kill('a', new TypeError('why'));
-    await expect(asked).rejects.toMatchObject({ code: 'AGENT_TERMINATED', details: { reason: 'crashed' }, cause: { message: 'why' } });
+    await expect(asked).rejects.toMatchObject({
+      code: 'AGENT_TERMINATED',
+      details: { reason: 'crashed' },
+      cause: { message: 'why' },
+    });
     expect(told('terminated')).toMatchObject([{ agent: 'a', reason: 'crashed' }]);
     await expect(start()).resolves.toMatchObject({ name: 'a' });
   });
@@ -160,7 +170,9 @@ describe('an agent that dies', () => {
 });
 
 describe('kill -9', () => {
-  it('loses nothing: state, session, queue in order, results, halted, the turn in flight', { timeout: 60_000 }, async () => {
+  it('loses nothing: state, session, queue in order, results, halted, the turn in flight', {
+    timeout: 60_000,
+  }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'host-kill-'));
     const path = join(folder, 'host.db');
     try {
@@ -175,7 +187,11 @@ describe('kill -9', () => {
       const host = createAgentHost({ store });
       const { restored } = await host.restore(() => ({ behaviour: listener(), backend }));
       expect(restored).toEqual(['halted', 'busy']);
-      for (const [ref, text] of [['second', 'two'], ['third', 'three'], ['fourth', 'four']] as const)
+      for (const [ref, text] of [
+        ['second', 'two'],
+        ['third', 'three'],
+        ['fourth', 'four'],
+      ] as const)
         expect((await host.await('busy', refs[ref] ?? '')).text).toBe(text);
       expect(await host.poll('busy', refs.first ?? '')).toMatchObject({ response: { text: 'one' } });
       expect(backend.prompts.map(({ text }) => text)).toEqual(['2', '3', '4']);

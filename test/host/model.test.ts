@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { BackendEvent } from '../../src/backends/backend.js';
-import { type Decision, halt, noreply, prompt, proceed, type PollResult, skip } from '../../src/host/host.js';
+import { type Decision, halt, noreply, type PollResult, proceed, prompt, skip } from '../../src/host/host.js';
 import { Deferred } from '../../src/internal/deferred.js';
 import { Gate, harness, settled } from './harness.js';
 
@@ -149,7 +149,14 @@ class Real {
           this.postRuns += 1;
         },
       },
-      { name: 'a', maxTellResults: 1_000, backend: { ...this.h.backend, prompt: (session, text, { signal }) => ({ session, events: this.#play(String(text), signal) }) } },
+      {
+        name: 'a',
+        maxTellResults: 1_000,
+        backend: {
+          ...this.h.backend,
+          prompt: (session, text, { signal }) => ({ session, events: this.#play(String(text), signal) }),
+        },
+      },
     );
   }
 
@@ -167,7 +174,10 @@ class Real {
     const ending = await Promise.race([turn.promise, cut.promise]);
     if (ending === 'ok') yield { type: 'result', text: 'done' };
     if (ending === 'error')
-      yield { type: 'error', error: { provider: 'model', kind: 'server', retryable: true, message: 'down', raw: undefined } };
+      yield {
+        type: 'error',
+        error: { provider: 'model', kind: 'server', retryable: true, message: 'down', raw: undefined },
+      };
   }
 }
 
@@ -211,8 +221,13 @@ async function expectSame(model: Model, { h, refs, answers, dispatched, postRuns
     pendingNotifications: model.notifications.length,
   });
   expect(snapshot.currentRequest?.origin).toBe(model.current?.origin);
-  expect({ dispatched, postRuns, heard }).toEqual({ dispatched: model.dispatched, postRuns: model.postRuns, heard: model.heard });
-  for (const [id, ref] of refs) expect([id, codeOf(await host.poll('a', ref))]).toEqual([id, model.outcomes.get(id) ?? 'pending']);
+  expect({ dispatched, postRuns, heard }).toEqual({
+    dispatched: model.dispatched,
+    postRuns: model.postRuns,
+    heard: model.heard,
+  });
+  for (const [id, ref] of refs)
+    expect([id, codeOf(await host.poll('a', ref))]).toEqual([id, model.outcomes.get(id) ?? 'pending']);
   for (const [id, code] of answers) expect([id, code]).toEqual([id, model.outcomes.get(id) ?? 'pending']);
 }
 
@@ -240,9 +255,10 @@ const steps = [
       new Step(`ask ${plan}${skipped ? ' skip' : ''}`, (model, real) => {
         const id = `a${++ids}`;
         real.answers.set(id, 'pending');
-        real.h.host
-          .ask('a', `${id} ${plan}${skipped ? ' skip' : ''}`)
-          .then(() => real.answers.set(id, 'ok'), ({ code }) => real.answers.set(id, code));
+        real.h.host.ask('a', `${id} ${plan}${skipped ? ' skip' : ''}`).then(
+          () => real.answers.set(id, 'ok'),
+          ({ code }) => real.answers.set(id, code),
+        );
         model.admit({ id, origin: 'ask', plan, skipped });
       }),
   ),
@@ -254,13 +270,20 @@ const steps = [
         model.notify(plan);
       }),
   ),
-  fc.constantFrom<[Ending, string]>(['ok', 'ok'], ['ok', 'ok'], ['error', 'BACKEND_FAILED'], ['none', 'BACKEND_NO_TERMINAL']).map(
-    ([ending, code]) =>
-      new Step(`turn ends: ${ending}`, (model, real) => {
-        real.turn?.resolve(ending);
-        model.finish(code);
-      }),
-  ),
+  fc
+    .constantFrom<[Ending, string]>(
+      ['ok', 'ok'],
+      ['ok', 'ok'],
+      ['error', 'BACKEND_FAILED'],
+      ['none', 'BACKEND_NO_TERMINAL'],
+    )
+    .map(
+      ([ending, code]) =>
+        new Step(`turn ends: ${ending}`, (model, real) => {
+          real.turn?.resolve(ending);
+          model.finish(code);
+        }),
+    ),
   fc.constant(
     new Step('interrupt', async (model, real) => {
       expect(await real.h.host.interrupt('a')).toBe(model.phase === 'processing');

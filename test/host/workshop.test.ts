@@ -76,7 +76,11 @@ describe("AgentWorkshop's contract", () => {
     await start({}, {}, 'one', failing);
     await host.ask('a', '1');
     await host.ask('a', '2').catch(() => {});
-    expect(await host.lastResult('a')).toMatchObject({ result: 'half', isError: true, error: { code: 'BACKEND_FAILED' } });
+    expect(await host.lastResult('a')).toMatchObject({
+      result: 'half',
+      isError: true,
+      error: { code: 'BACKEND_FAILED' },
+    });
   });
 
   it('08 a result marked as an error is a failure; its cost and turn count', async () => {

@@ -7,7 +7,7 @@ import { normalizeHarness } from '../../src/providers/bedrock-agentcore/events.j
 import { type BedrockAgentCoreOptions, bedrockAgentCoreProvider } from '../../src/providers/bedrock-agentcore.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
 import { errorFrame, eventFrames, exceptionFrame } from '../support/aws-event-stream.js';
-import { errorOf, Gate, take } from '../support/waiting.js';
+import { errorOf, Gate, quiet, take } from '../support/waiting.js';
 import { type WireReply, type WireScript, WireServer } from '../support/wire-server.js';
 
 const harnessArn = 'arn:aws:bedrock-agentcore:us-east-1:123456789012:harness/h-1';
@@ -202,7 +202,7 @@ describe('an invocation that fails', () => {
     const events = provider.request(session, provider.userInput('Hi'), { signal: noSignal() })[Symbol.asyncIterator]();
     for (let count = 0; count < answer.length; count++) await events.next();
     const next = events.next();
-    await Promise.resolve();
+    await quiet();
     clock.advance(1_000);
     expect(failureOf(await errorOf(next), { provider: 'p' })).toMatchObject({ kind: 'timeout', retryable: true });
     await hungUp.opened;

@@ -1,55 +1,17 @@
 /** One session, many processes, through the agent that its users have: what dies or freezes takes nothing with it. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SessionStore } from '../../src/session/store.js';
-import { PostgresSessionStore } from '../../src/stores/postgres.js';
 import { eventually } from '../../src/testing/session-store/case.js';
-import { PostgresServer } from '../support/postgres-server.js';
-import { noRedis, RedisServer } from '../support/redis-server.js';
-import { openStore, type StoreAddress } from '../support/shared-stores.js';
+import { openStore } from '../support/shared-stores.js';
+import { type StorePlace, storePlaces } from '../support/store-places.js';
 import { checkedLog, TurnWorker } from '../support/turn-workers.js';
 
 const leaseTtlMs = 700;
 const patienceMs = 90_000;
 
-/** A database of its own, and what can happen to it. */
-interface Place {
-  readonly address: StoreAddress;
-  /** What the operator, or the power, does to it while it is used. */
-  readonly disasters: readonly (() => Promise<void>)[];
-  remove(): void | Promise<void>;
-}
-
-const places: Readonly<Record<string, () => Promise<Place>>> = {
-  async sqlite() {
-    const folder = mkdtempSync(join(tmpdir(), 'sessions-'));
-    const remove = () => rmSync(folder, { recursive: true, force: true });
-    return { address: { kind: 'sqlite', path: join(folder, 'sessions.db') }, disasters: [], remove };
-  },
-  async postgres() {
-    const server = await PostgresServer.start();
-    const { store, close } = openStore({ kind: 'postgres', url: server.url });
-    if (store instanceof PostgresSessionStore) await store.migrate();
-    await close();
-    return {
-      address: { kind: 'postgres', url: server.url },
-      disasters: [() => server.restart(), () => server.crash()],
-      remove: () => server.stop(),
-    };
-  },
-  async redis() {
-    const server = await RedisServer.start();
-    const disasters = [() => server.crash(), () => server.crash()];
-    return { address: { kind: 'redis', url: server.url }, disasters, remove: () => server.stop() };
-  },
-};
-
-for (const [kind, find] of Object.entries(places)) {
-  const isSkipped = kind === 'redis' && noRedis !== undefined;
-  describe.skipIf(isSkipped)(`${kind}${isSkipped ? ` (skipped: ${noRedis})` : ''}`, () => {
-    let place: Place;
+for (const { kind, absent, find } of storePlaces) {
+  describe.skipIf(absent !== undefined)(absent === undefined ? kind : `${kind} (skipped: ${absent})`, () => {
+    let place: StorePlace;
     let opened: { store: SessionStore; close(): Promise<void> };
     let workers: TurnWorker[];
 
@@ -73,7 +35,7 @@ for (const [kind, find] of Object.entries(places)) {
     const others = (one: TurnWorker) => workers.filter((worker) => worker !== one);
     const someoneSaves = (some: readonly TurnWorker[]) => Promise.any(some.map((worker) => worker.untilSaved()));
     const log = () => checkedLog(opened.store, 'shared', workers);
-    const find_ = async (name: string) => (await log()).find((turn) => turn.name === name);
+    const logged = async (name: string) => (await log()).find((turn) => turn.name === name);
 
     test(
       'all get their turns',
@@ -92,7 +54,7 @@ for (const [kind, find] of Object.entries(places)) {
         await victim.kill();
         workers.push(start('d'));
         await someoneSaves(others(victim));
-        expect(await find_(turn)).toBeUndefined();
+        expect(await logged(turn)).toBeUndefined();
         workers = others(victim);
       },
       patienceMs,
@@ -107,7 +69,7 @@ for (const [kind, find] of Object.entries(places)) {
         workers.push(start('e'));
         const found = await eventually(async () => {
           await someoneSaves(others(victim));
-          return find_(turn);
+          return logged(turn);
         });
         expect(found.by).not.toBe(victim.name);
         workers = others(victim);
@@ -125,8 +87,8 @@ for (const [kind, find] of Object.entries(places)) {
         frozen.thaw();
         frozen.go();
         expect(await frozen.untilFailed(turn)).toBe('LEASE_LOST');
-        if (how === 'plain') expect(await find_(turn)).toBeUndefined();
-        else expect((await find_(turn))?.by).not.toBe(frozen.name);
+        if (how === 'plain') expect(await logged(turn)).toBeUndefined();
+        else expect((await logged(turn))?.by).not.toBe(frozen.name);
         await frozen.untilSaved();
       },
       patienceMs,

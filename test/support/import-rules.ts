@@ -10,6 +10,8 @@ interface Room {
   readonly asTypes?: readonly string[];
   /** True when each file stands for itself and may not import its neighbours. */
   readonly strangers?: boolean;
+  /** Among strangers, what they have in common and may import; the only part other rooms may import. */
+  readonly common?: readonly string[];
   /** True when it must run in a browser. */
   readonly neutral?: boolean;
 }
@@ -17,6 +19,24 @@ interface Room {
 const ground = ['schemas', 'errors', 'internal'];
 const backend = 'src/backends/backend.ts';
 const provider = 'src/providers/provider.ts';
+/** What comes with the contract of a backend: its errors and counts, and what every caller of one does alike. */
+const backendParts = [
+  'backend-error',
+  'backend-session',
+  'failure',
+  'prompt-text',
+  'response-builder',
+  'run-prompt',
+  'telemetry',
+  'until-aborted',
+  'usage',
+].map((name) => `src/backends/${name}.ts`);
+/** What backends of one kind share: those that are a CLI's process, those that are a model behind HTTP. */
+const backendKinds = ['cli-process', 'cli-turn', 'conversation', 'model-backend'].map(
+  (name) => `src/backends/${name}.ts`,
+);
+/** What hosted providers share. */
+const untilIdle = 'src/providers/until-idle.ts';
 const behaviour = 'src/host/behaviour.ts';
 const engine = 'src/host/engine.ts';
 /** The contract of a session store, and what every store checks alike. */
@@ -27,6 +47,24 @@ const releases = 'src/session/releases.ts';
 const connection = 'src/connection/connection.ts';
 const transport = 'src/connection/transport.ts';
 
+/** What runs a backend and what several of them need; the rest of the room are backends, each for itself. */
+const sharedByBackends = [
+  'backend',
+  'backend-error',
+  'backend-session',
+  'cli-process',
+  'cli-turn',
+  'conversation',
+  'failure',
+  'model-backend',
+  'prompt-text',
+  'response-builder',
+  'run-prompt',
+  'telemetry',
+  'until-aborted',
+  'usage',
+];
+
 /** Who may know whom. Within a room everybody does, unless they are strangers. */
 const rooms: Readonly<Record<string, Room>> = {
   errors: { imports: [], neutral: true },
@@ -35,10 +73,10 @@ const rooms: Readonly<Record<string, Room>> = {
   session: { imports: ground },
   connection: { imports: ground },
   agent: { imports: ['session', 'connection', ...ground] },
-  genkit: { imports: ['agent', 'session', 'connection', backend, provider, ...ground] },
+  genkit: { imports: ['agent', 'session', 'connection', 'backends', provider, ...ground] },
   stores: { imports: [store, storeChecks, releases, 'errors', 'internal'], strangers: true },
-  backends: { imports: [backend, provider, ...ground], strangers: true },
-  providers: { imports: [provider, ...ground], strangers: true },
+  backends: { imports: [provider, ...ground], strangers: true, common: sharedByBackends },
+  providers: { imports: ground, strangers: true, common: ['provider', 'until-idle'] },
   host: { imports: ['agent', 'connection', backend, 'errors', 'internal'] },
   engines: { imports: [behaviour, engine, 'errors', 'internal'], strangers: true },
   server: { imports: ['agent', 'connection', ...ground], asTypes: ['agent'] },
@@ -79,10 +117,11 @@ const roomsKnowWhatTheTableAllows = importRule(({ target, package: name, erased 
   const to = roomOf(target);
   if (to === undefined) return `imports ${target}, which stands in no room`;
   if (room.imports.includes(target)) return undefined;
+  const isStranger = rooms[to]?.strangers === true && !rooms[to]?.common?.includes(unitOf(target) ?? '');
   if (to === from) {
-    return room.strangers && unitOf(path) !== unitOf(target) ? `imports its neighbour ${target}` : undefined;
+    return isStranger && unitOf(path) !== unitOf(target) ? `imports its neighbour ${target}` : undefined;
   }
-  if (!room.imports.includes(to)) return `room ${from} may not import ${target}`;
+  if (!room.imports.includes(to) || isStranger) return `room ${from} may not import ${target}`;
   return room.asTypes?.includes(to) && !erased ? `room ${from} may know ${to} by type only` : undefined;
 });
 

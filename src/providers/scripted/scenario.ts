@@ -1,0 +1,52 @@
+/** What a scripted provider plays, and what it says. */
+import type { Usage } from '../../../schemas/index.js';
+import type { Prompt, Terminal, ToolResult } from '../provider.js';
+
+/** What happens in a turn, step by step. */
+export type ScriptedStep =
+  | { readonly type: 'text'; readonly text: string }
+  /** A call that is handed back. */
+  | { readonly type: 'tool'; readonly id: string; readonly name: string; readonly input?: unknown }
+  /** A call the provider runs itself. */
+  | { readonly type: 'server_tool'; readonly id: string; readonly name: string; readonly input?: unknown }
+  | { readonly type: 'usage'; readonly usage: Usage }
+  /** Ends the turn. By default a turn ends by itself: `requires_action` when it has called a tool, else `end_turn`. */
+  | { readonly type: 'stop'; readonly terminal: Terminal; readonly reason?: string }
+  /** The connection is lost here, as a clean end or with an error. The provider itself goes on. */
+  | { readonly type: 'drop'; readonly how: 'end' | 'error' }
+  /** The provider goes on when the promise resolves. */
+  | { readonly type: 'wait'; readonly until: PromiseLike<unknown> };
+
+/** What a scripted provider is sent. */
+export type ScriptedInput =
+  | { readonly type: 'user'; readonly prompt: Prompt }
+  | { readonly type: 'results'; readonly results: readonly ToolResult[] };
+
+/** One turn: its steps, or a function of the input it answers. */
+export type ScriptedProviderTurn = readonly ScriptedStep[] | ((input: ScriptedInput) => readonly ScriptedStep[]);
+
+/** An event as a scripted provider tells it: a step, or an input that has arrived. */
+export type ScriptedEvent = { readonly eventId: string } & (
+  | Exclude<ScriptedStep, { readonly type: 'drop' | 'wait' }>
+  | ScriptedInput
+);
+
+/** Options of `scriptedProvider`. */
+export interface ScriptedProviderOptions {
+  readonly mode: 'streaming' | 'request_response';
+  /** One for each input, in order, whatever the session; when they are used up a turn ends at once. */
+  readonly turns?: readonly ScriptedProviderTurn[];
+  /** @default 'scripted' */
+  readonly name?: string;
+  /** False for a provider that cannot say what it has told already. @default true */
+  readonly hasHistory?: boolean;
+  /**
+   * What becomes of each sending, in order, beyond the last one it is `ok`: `lost` arrives although the sender sees an
+   * error, `refused` does not arrive. In streaming mode only.
+   */
+  readonly sends?: readonly ('ok' | 'lost' | 'refused')[];
+  /** Thrown by each connecting, in order; `undefined` connects. In streaming mode only. */
+  readonly connects?: readonly unknown[];
+  /** Thrown by `open`. */
+  readonly openError?: unknown;
+}

@@ -1,0 +1,89 @@
+/** The queue and the machine by themselves. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { nextWork, type Phase, transition, transitions } from '../../src/host/machine.js';
+import { type Mail, Mailbox } from '../../src/host/mailbox.js';
+
+const mail = (order: number): Mail => ({ ref: `r${order}`, order, bytes: 1 });
+
+describe('the mailbox', () => {
+  it('does what a list does', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(fc.constant('push' as const), fc.constant('shift' as const), fc.nat(30))),
+        (steps) => {
+          const box = new Mailbox();
+          let list: Mail[] = [];
+          let order = 0;
+          for (const step of steps) {
+            if (step === 'push') {
+              order += 1;
+              box.push(mail(order));
+              list.push(mail(order));
+            } else if (step === 'shift') expect(box.shift()).toEqual(list.shift());
+            else {
+              expect(box.remove(`r${step}`)).toEqual(list.find((one) => one.order === step));
+              list = list.filter((one) => one.order !== step);
+            }
+            expect([box.size, box.bytes, box.items(), box.peek()]).toEqual([list.length, list.length, list, list[0]]);
+          }
+        },
+      ),
+    );
+  });
+
+  it('keeps its order over 100,000 items with some taken from the middle', () => {
+    const box = new Mailbox();
+    for (let order = 0; order < 100_000; order++) box.push(mail(order));
+    for (let order = 0; order < 100_000; order += 3) box.remove(`r${order}`);
+    let last = -1;
+    let taken = 0;
+    for (let item = box.shift(); item !== undefined; item = box.shift()) {
+      expect(item.order > last && item.order % 3 !== 0).toBe(true);
+      last = item.order;
+      taken += 1;
+    }
+    expect(taken).toBe(66_666);
+  });
+
+  it('is used again after it was cleared', () => {
+    const box = new Mailbox();
+    box.push(mail(1));
+    expect(box.clear()).toEqual([mail(1)]);
+    box.push(mail(2));
+    expect(box.shift()).toEqual(mail(2));
+  });
+});
+
+describe('the machine', () => {
+  it('knows each transition once, and reaches every phase', () => {
+    expect(new Set(transitions.map(([from, on]) => `${from} ${on}`)).size).toBe(transitions.length);
+    const reached = new Set<Phase>(['idle', ...transitions.map(([, , to]) => to)]);
+    expect([...reached].sort()).toEqual(['ended', 'halted', 'idle', 'processing']);
+    expect(transition('ended', 'resume')).toBeUndefined();
+  });
+
+  it('takes internal work first, then the self-chain, then what came from outside in order', () => {
+    const nothing = {
+      preRun: false,
+      halt: false,
+      admitted: false,
+      selfChain: false,
+      notification: undefined,
+      prompt: undefined,
+    };
+    const all = { preRun: true, halt: true, admitted: true, selfChain: true, notification: 2, prompt: 1 };
+    const order: string[] = [];
+    const left: { -readonly [Key in keyof typeof all]: (typeof all)[Key] | undefined } = { ...all };
+    for (;;) {
+      const work = nextWork('idle', { ...nothing, ...left } as typeof all);
+      if (work === 'nothing') break;
+      order.push(work);
+      left[work] = nothing[work] as never;
+    }
+    expect(order).toEqual(['preRun', 'admitted', 'halt', 'selfChain', 'prompt', 'notification']);
+    expect(nextWork('halted', { ...nothing, selfChain: true, prompt: 1 })).toBe('nothing');
+    expect(nextWork('halted', { ...nothing, notification: 1 })).toBe('notification');
+    expect(nextWork('processing', all)).toBe('nothing');
+  });
+});

@@ -1,0 +1,105 @@
+/** One session, many processes, and everything that can happen to them and to the database, for `TORTURE_SECONDS` in all. */
+import { randomInt } from 'node:crypto';
+import { expect, test } from 'vitest';
+import { openStore } from '../support/shared-stores.js';
+import { storePlaces } from '../support/store-places.js';
+import { checkedLog, TurnWorker } from '../support/turn-workers.js';
+
+const seconds = Number(process.env.TORTURE_SECONDS ?? 60);
+const leaseTtlMs = 500;
+/** What a turn may fail with when its process, its lease or its server goes away. */
+const innocentCodes = ['LEASE_LOST', 'STORE_FAILED', 'SESSION_CONFLICT'];
+
+for (const { kind, absent, find } of storePlaces) {
+  test.skipIf(absent !== undefined)(absent === undefined ? kind : `${kind} (skipped: ${absent})`, async () => {
+    const place = await find();
+    const { store, close } = openStore(place.address);
+    const ward = new Ward((name) => new TurnWorker({ address: place.address, session: 'shared', name, leaseTtlMs }));
+    const done: Record<string, number> = {};
+    try {
+      await Promise.all(ward.living.map((worker) => worker.untilSaved()));
+      const until = Date.now() + (seconds * 1_000) / storePlaces.length;
+      while (Date.now() < until) {
+        const [name, fault] = pick([
+          ...Object.entries(faults),
+          ...place.disasters.map((work) => ['disaster', work] as const),
+        ]);
+        await fault(ward);
+        done[name] = (done[name] ?? 0) + 1;
+        await Promise.any(ward.living.map((worker) => worker.untilSaved()));
+        await checkedLog(store, 'shared', ward.all);
+      }
+      await Promise.all(ward.living.map((worker) => worker.stop()));
+      const turns = await checkedLog(store, 'shared', ward.all);
+      for (const { said } of ward.all)
+        for (const { code } of said) if (code !== undefined) expect(innocentCodes).toContain(code);
+      console.log(
+        `${kind}: ${turns.length} turns of ${ward.all.length} processes, none lost, none twice; ${JSON.stringify(done)}`,
+      );
+    } finally {
+      await Promise.all(ward.living.map((worker) => worker.kill()));
+      await close();
+      await place.remove();
+    }
+  });
+}
+
+/** The processes that are alive, and all there ever were. */
+class Ward {
+  readonly living: TurnWorker[] = [];
+  readonly all: TurnWorker[] = [];
+  readonly #start: (name: string) => TurnWorker;
+
+  constructor(start: (name: string) => TurnWorker) {
+    this.#start = start;
+    for (let count = 0; count < 4; count++) this.admit();
+  }
+
+  admit(): void {
+    const worker = this.#start(`w${this.all.length}`);
+    this.living.push(worker);
+    this.all.push(worker);
+  }
+
+  async bury(worker: TurnWorker): Promise<void> {
+    this.living.splice(this.living.indexOf(worker), 1);
+    await worker.kill();
+    this.admit();
+  }
+}
+
+const faults: Readonly<Record<string, (ward: Ward) => Promise<void>>> = {
+  /** Wherever it is. */
+  async kill(ward) {
+    await ward.bury(pick(ward.living));
+  },
+  /** While it has the session and has not saved. */
+  async 'kill a holder'(ward) {
+    const holder = pick(ward.living);
+    await holder.hold(pick(['id', 'plain']));
+    await ward.bury(holder);
+  },
+  /** Until others have had turns; it must not write when it goes on. */
+  async 'freeze a holder'(ward) {
+    const holder = pick(ward.living);
+    const turn = await holder.hold(pick(['id', 'plain']));
+    holder.freeze();
+    await Promise.any(ward.living.filter((worker) => worker !== holder).map((worker) => worker.untilSaved()));
+    holder.thaw();
+    holder.go();
+    expect(await holder.untilFailed(turn)).toBe('LEASE_LOST');
+  },
+  /** Wherever they are, all but one, which works on. */
+  async 'freeze most'(ward) {
+    const [awake, ...frozen] = ward.living;
+    for (const worker of frozen) worker.freeze();
+    await awake?.untilSaved();
+    for (const worker of frozen) worker.thaw();
+  },
+};
+
+function pick<T>(choices: readonly T[]): T {
+  const choice = choices[randomInt(choices.length)];
+  if (choice === undefined) throw new Error('There is nothing to pick from');
+  return choice;
+}
