@@ -74,7 +74,12 @@ async function answer(): Promise<Answer> {
       const content = contentOf(each.turns);
       const kept = await bytes(each);
       ratios.set(`${name}, ${each.turns}`, kept / content);
-      rows.push([`${name}, ${count(each.turns)} turns`, short(content / 1_024), short(kept / 1_024), times(kept / content)]);
+      rows.push([
+        `${name}, ${count(each.turns)} turns`,
+        short(content / 1_024),
+        short(kept / 1_024),
+        times(kept / content),
+      ]);
     }
   }
   const largest = (name: string) => Math.max(...talksOf(ratios, name));

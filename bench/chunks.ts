@@ -73,8 +73,8 @@ function genkits(): Contestant {
       return done;
     };
     await session.run(async ({ message }) => {
-      const { pace, chunks } = message?.content[0]?.data as Talk;
-      await sendAt(pace, send, chunks);
+      const talk = message?.content[0]?.data as Talk | undefined;
+      if (talk !== undefined) await sendAt(talk.pace, send, talk.chunks);
     });
     return {};
   });

@@ -32,7 +32,7 @@ const contestants: Readonly<Record<string, Contestant>> = {
   "Mutative's patches": (before, recipe) => create(before, recipe, { enablePatches: true })[1],
   'Immer, then diff': (before, recipe) => diff(before, immer.produce(before, recipe)),
   "Immer's patches": (before, recipe) => immer.produceWithPatches(before, recipe)[1],
-  'a draft that notes': (before, recipe) => changesBy(before, recipe, undefined, ''),
+  'a draft that notes': (before, recipe) => changesBy(before, (draft) => recipe(draft as State), undefined, ''),
 };
 
 const recipes: Readonly<Record<string, Recipe>> = {

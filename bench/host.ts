@@ -74,10 +74,13 @@ async function costOfMailbox(size: number): Promise<number> {
   const host = createAgentHost();
   const bounds = { maxPendingPrompts: size, maxPendingPromptBytes: Infinity };
   await host.start(plain, { name: 'a', backend: noop, ...bounds });
+  await host.halt('a');
   const start = cpuMicros();
   let last = '';
-  for (let told = 0; told < size; told++) last = await host.tell('a', 'x', told === 0 ? {} : {});
-  await host.await('a', last);
+  for (let told = 0; told < size; told++) last = await host.tell('a', 'x');
+  const answered = host.await('a', last);
+  await host.resume('a');
+  await answered;
   const micros = cpuMicros() - start;
   await host.close();
   return micros;
@@ -87,9 +90,9 @@ async function answer(): Promise<Answer> {
   const bytes = await bytesPerIdleAgent();
   const micros = await microsPerAsk();
   const fleetCosts: { size: number; cost: number }[] = [];
-  for (const size of fleets) fleetCosts.push({ size, cost: await medianOf(3, () => costOfFleet(size)) });
+  for (const size of fleets) fleetCosts.push({ size, cost: await medianOf(1, () => costOfFleet(size)) });
   const mailboxCosts: { size: number; cost: number }[] = [];
-  for (const size of mailboxes) mailboxCosts.push({ size, cost: await medianOf(3, () => costOfMailbox(size)) });
+  for (const size of mailboxes) mailboxCosts.push({ size, cost: await medianOf(1, () => costOfMailbox(size)) });
   const [smallFleet, largeFleet] = fleetCosts;
   const [smallBox, largeBox] = mailboxCosts;
   const row = (what: string, costs: readonly { size: number; cost: number }[]) => [

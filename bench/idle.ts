@@ -1,6 +1,7 @@
 /** What does a connection hold on to while nobody says anything? */
-import { MemorySessionStore } from '../src/stores/memory.js';
+
 import { flushTracing } from 'genkit/tracing';
+import { MemorySessionStore } from '../src/stores/memory.js';
 import { type Chat, type ChatAgent, genkitAgent, ourAgent } from './support/chat.js';
 import { heapInUse } from './support/measure.js';
 import { type Answer, atMost, type Question, short, times } from './support/report.js';

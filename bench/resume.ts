@@ -24,7 +24,10 @@ async function resume(agent: ChatAgent, sessionId: string): Promise<number> {
 }
 
 /** A session of 10,000 messages, and the same bytes in a plain file. */
-async function prepare(store: SessionStore, file: string): Promise<{ agent: ChatAgent; sessionId: string; state: unknown }> {
+async function prepare(
+  store: SessionStore,
+  file: string,
+): Promise<{ agent: ChatAgent; sessionId: string; state: unknown }> {
   const agent = ourAgent(store);
   const chat = await agent.open();
   for (let turn = 0; turn < turns; turn++) await chat.say();
@@ -41,7 +44,13 @@ async function prepareGenkit(folder: string, messages: unknown): Promise<{ agent
   const sessionId = 'long';
   const createdAt = new Date().toISOString();
   const state = { messages, sessionId, artifacts: [] } as never;
-  await store.saveSnapshot(undefined, () => ({ sessionId, createdAt, updatedAt: createdAt, state, status: 'completed' }));
+  await store.saveSnapshot(undefined, () => ({
+    sessionId,
+    createdAt,
+    updatedAt: createdAt,
+    state,
+    status: 'completed',
+  }));
   return { agent: genkitAgent(store), sessionId };
 }
 
@@ -52,7 +61,10 @@ async function answer(): Promise<Answer> {
   const inMemory = await prepare(new MemorySessionStore(), file);
   const onDisk = await prepare(sqlite, file);
   const { state } = onDisk;
-  const ofGenkit = await prepareGenkit(join(folder, 'genkit'), inMemory.state && (state as { messages: unknown }).messages);
+  const ofGenkit = await prepareGenkit(
+    join(folder, 'genkit'),
+    inMemory.state && (state as { messages: unknown }).messages,
+  );
   const read = async () => JSON.parse(await readFile(file, 'utf8')) as unknown;
   const contestants: Record<string, () => Promise<number>> = {
     'read and parse the same bytes': () => cpuOf(read),
@@ -71,7 +83,12 @@ async function answer(): Promise<Answer> {
 
 function report(micros: ReadonlyMap<string, number>): Answer {
   const [parse = Number.NaN, validate = Number.NaN, ours = Number.NaN] = micros.values();
-  const rows = [...micros].map(([name, cost]) => [name, short(cost / 1_000), times(cost / parse), times(cost / validate)]);
+  const rows = [...micros].map(([name, cost]) => [
+    name,
+    short(cost / 1_000),
+    times(cost / parse),
+    times(cost / validate),
+  ]);
   const headings = [`${count(turns * 2)} messages`, 'CPU ms', 'against parsing', 'against parsing and validating'];
   return {
     tables: [{ headings, rows }],

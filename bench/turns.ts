@@ -2,7 +2,15 @@
 import type { ChatAgent } from './support/chat.js';
 import { collectGarbage, cpuMicros, exponent, median } from './support/measure.js';
 import { type Answer, atMost, count, type Goal, type Question, short, times } from './support/report.js';
-import { genkitInFiles, genkitInMemory, type Home, type MakeHome, oursInMemory, oursInSqlite, withHome } from './support/stores.js';
+import {
+  genkitInFiles,
+  genkitInMemory,
+  type Home,
+  type MakeHome,
+  oursInMemory,
+  oursInSqlite,
+  withHome,
+} from './support/stores.js';
 
 /** At which turn we look, how far around it, and how many conversations are held to that point. */
 const marks = [

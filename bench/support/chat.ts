@@ -1,6 +1,6 @@
 /** The same conversation for everybody: the user asks, the model answers in one chunk, both messages are remembered. */
 import type { MessageData } from 'genkit';
-import { genkit, MessageSchema, type SessionStore as GenkitSessionStore, z } from 'genkit/beta';
+import { type SessionStore as GenkitSessionStore, genkit, MessageSchema, z } from 'genkit/beta';
 import { defineAgent } from '../../src/genkit/define-agent.js';
 import type { SessionStore } from '../../src/session/store.js';
 

@@ -1,12 +1,11 @@
 /**
- * PROPOSAL for `src/session/draft.ts`, measured in `bench/drafts.ts`: a draft that notes what a recipe does to it. Immer
+ * PROPOSAL for `src/session/draft.ts` (and `containers.ts` beside it), measured in `bench/drafts.ts`: a draft that notes what a recipe does to it. Immer
  * and Mutative copy a list as soon as one message is appended to it; this one answers the operations without ever
  * touching the list, so a turn of a long conversation costs what a turn of a short one does.
  */
 import { type ChangeGuard, diff } from '../../src/internal/diff.js';
 import type { PatchOperation } from '../../src/internal/patch.js';
-
-type Container = Record<string, unknown> | unknown[];
+import { type Container, escapeSegment, indexOf, isContainer, pick, shallowCopy, write } from './containers.js';
 
 /** Ends with its recipe. */
 interface Scope {
@@ -19,14 +18,14 @@ interface Scope {
  */
 export function changesBy(
   before: object,
-  recipe: (draft: never) => unknown,
+  recipe: (draft: unknown) => unknown,
   guard: ChangeGuard | undefined,
   path: string,
 ): PatchOperation[] {
   const scope: Scope = { isOver: false };
   try {
     const root = new Node(before as Container, scope);
-    const returned = recipe(root.draft as never);
+    const returned = recipe(root.draft);
     if (returned === undefined || returned === root.draft) return root.changes(guard, path);
     return diff(before, resolved(returned), guard, path);
   } finally {
@@ -223,7 +222,7 @@ class Node {
   }
 
   #isFresh(value: unknown): boolean {
-    return this.#fresh !== undefined && this.#fresh.has(value);
+    return this.#fresh?.has(value) === true;
   }
 
   #take(value: unknown): void {
@@ -292,34 +291,4 @@ type ListMethod = 'push' | 'pop' | 'shift' | 'unshift' | 'splice';
 
 function isListMethod(key: string): key is ListMethod {
   return key === 'push' || key === 'pop' || key === 'shift' || key === 'unshift' || key === 'splice';
-}
-
-function isContainer(value: unknown): value is Container {
-  if (typeof value !== 'object' || value === null) return false;
-  return Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype;
-}
-
-function shallowCopy(container: Container): Container {
-  return Array.isArray(container) ? [...container] : { ...container };
-}
-
-function write(container: Container, key: string, value: unknown): void {
-  if (key !== '__proto__') Reflect.set(container, key, value);
-  else Object.defineProperty(container, key, { value, enumerable: true, configurable: true, writable: true });
-}
-
-function pick(container: Container, keys: Iterable<string>): Record<string, unknown> {
-  const picked: Record<string, unknown> = {};
-  for (const key of keys) if (Object.hasOwn(container, key)) write(picked, key, Reflect.get(container, key));
-  return picked;
-}
-
-/** The index a key stands for, or -1. */
-function indexOf(key: string): number {
-  const index = Number(key);
-  return Number.isInteger(index) && index >= 0 && String(index) === key ? index : -1;
-}
-
-function escapeSegment(key: string): string {
-  return key.replaceAll('~', '~0').replaceAll('/', '~1');
 }

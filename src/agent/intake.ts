@@ -27,6 +27,7 @@ export class Intake<In, Stream> {
   #turns = 0;
   #lastTaken: Promise<unknown> = Promise.resolve();
   #recording: Promise<void> | undefined;
+  readonly #begun = new Set<Promise<unknown>>();
   #endedBy: AgentFlowError | undefined;
 
   constructor(parts: IntakeParts<In, Stream>) {
@@ -74,6 +75,12 @@ export class Intake<In, Stream> {
   end(reason: AgentFlowError): void {
     this.#endedBy ??= reason;
     this.#parts.inbox.end(reason);
+  }
+
+  /** Closes the books of the run, and waits for whatever is still being written in them. */
+  async finish(error?: unknown): Promise<void> {
+    await this.settle(error).catch(() => {});
+    await Promise.allSettled(this.#begun);
   }
 
   #recordDone({ inputId, steeredIds, number, attempt }: ActiveTurn<In, Stream>): void {
@@ -162,6 +169,13 @@ export class Intake<In, Stream> {
 
   async #record({ id, input, attempt }: WaitingInput<In>, turn: number): Promise<{ run: string; turn: number }> {
     const { run, record } = this.#parts;
-    return id === undefined ? { run, turn } : record({ id, run, turn, attempt, done: false, input });
+    if (id === undefined) return { run, turn };
+    const recording = record({ id, run, turn, attempt, done: false, input });
+    this.#begun.add(recording);
+    try {
+      return await recording;
+    } finally {
+      this.#begun.delete(recording);
+    }
   }
 }

@@ -213,7 +213,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
   /** Whatever happened, the next connection gets the session; a store that cannot be reached lets it go by its lease. */
   async #giveBack(session: OpenSession<State>, intake: Intake<In, Stream>): Promise<void> {
     const error = this.#controller.signal.reason as AgentFlowError | undefined;
-    await intake.settle(error).catch(() => {});
+    await intake.finish(error);
     await session.end(error ?? new AgentFlowError('RUN_ENDED', 'The run has ended'));
     await session.release().catch(() => {});
   }

@@ -16,6 +16,8 @@ export interface AgentParts {
   readonly name: string;
   readonly behaviour: AnyBehaviour;
   readonly backend: Backend;
+  /** Its host, in this process. */
+  readonly owner: string;
   readonly policies: Policies;
   readonly clock: Clock;
   readonly observers: Observers;
@@ -26,20 +28,25 @@ export interface AgentParts {
   readonly memory: AgentMemory | undefined;
   readonly backlog: Backlog;
   readonly record: AgentRecord;
-  readonly state: unknown;
-  readonly session: unknown;
   readonly sessionOptions: BackendSessionOptions | undefined;
   /** `preRun` has run, in an earlier process. */
   readonly hasRun: boolean;
-  readonly isHalted: boolean;
   /** The request whose turn an earlier process left behind; the prompt is as `preTurn` made it. */
   readonly lost: { readonly request: Request; readonly prompt: Prompt; readonly isRetried: boolean } | undefined;
+  /** What it was started with, to be started again. */
+  readonly plan: unknown;
+  /** The agent has ended. */
+  readonly onEnd: (parts: AgentParts, reason: EndReason, cause: unknown) => Promise<void>;
+}
+
+/** What an agent begins with. */
+export interface AgentBeginning {
+  readonly state: unknown;
+  /** The backend's. */
+  readonly session: unknown;
+  readonly isHalted: boolean;
   /** Outcomes that an earlier process kept. */
   readonly results: readonly { readonly ref: string; readonly order: number; readonly outcome: TurnOutcome }[];
-  /** Waits for work, but no longer than the shutdown may take; never rejects. */
-  readonly within: (work: Promise<unknown>) => Promise<void>;
-  /** The agent has ended. */
-  readonly onEnd: (reason: EndReason, cause: unknown) => Promise<void>;
 }
 
 /** How an agent stands. Source: `GenAgent.status/2`. */

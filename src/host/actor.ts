@@ -1,7 +1,7 @@
 /** One named agent as its host asks it: nothing here waits for a callback. */
 import type { Prompt, Response } from '../backends/backend.js';
 import { AgentFlowError } from '../errors.js';
-import type { AgentParts, AgentStatus, RuntimeSnapshot } from './actor-parts.js';
+import type { AgentBeginning, AgentParts, AgentStatus, RuntimeSnapshot } from './actor-parts.js';
 import type { EndReason, TurnOutcome } from './behaviour.js';
 import { factsOf, TurnCycle } from './cycle.js';
 import { draining, halted, terminated } from './host-errors.js';
@@ -9,37 +9,28 @@ import { Life } from './life.js';
 import { Mind } from './mind.js';
 import { type AgentRecord, ResultBook } from './record.js';
 import { answerOf, type Following, failed, type Request } from './request.js';
+import type { LifeParts } from './service.js';
 import { Stance } from './stance.js';
+
+/** Of this process. */
+let lives = 0;
 
 /** One named agent. */
 export class Actor {
-  /** Unique to this life of the name. */
-  readonly id = crypto.randomUUID();
-  readonly #parts: AgentParts;
-  readonly #mind: Mind;
-  readonly #cycle: TurnCycle;
-  readonly #book: ResultBook;
-  readonly #stance: Stance;
+  readonly #number = ++lives;
+  readonly #parts: LifeParts;
   readonly #life: Life;
 
-  constructor(parts: AgentParts) {
-    const { name, behaviour, state, memory, observers, policies, session, record } = parts;
-    const tell = observers.teller(name);
-    const onState = memory === undefined ? undefined : (next: unknown) => memory.put('state', next);
-    const onSessionId = (sessionId: string) => {
-      if (record.sessionId === sessionId) return;
-      record.sessionId = sessionId;
-      memory?.put('sessionId', sessionId);
-      void memory?.flush();
-    };
-    const isFrozen = memory !== undefined;
-    this.#parts = parts;
-    this.#mind = new Mind({ name, behaviour, state, isFrozen, tell, withContent: observers.withContent, onState });
-    this.#cycle = new TurnCycle({ ...parts, mind: this.#mind, onSessionId }, session);
-    this.#book = new ResultBook(policies.maxTellResults);
-    for (const { ref, order, outcome } of parts.results) this.#book.add(ref, outcome, order);
-    this.#stance = new Stance(parts.isHalted ? 'halted' : 'idle', tell);
-    this.#life = new Life({ ...parts, mind: this.#mind, cycle: this.#cycle, book: this.#book, stance: this.#stance });
+  /** What the agent begins with is not kept. */
+  constructor(parts: AgentParts, { state, session, results, isHalted }: AgentBeginning) {
+    const mind = new Mind(parts, state);
+    const stance = new Stance(isHalted ? 'halted' : 'idle', parts);
+    const book = new ResultBook(parts.policies.maxTellResults);
+    for (const { ref, order, outcome } of results) book.add(ref, outcome, order);
+    // One object for all of an agent's organs: a hundred thousand of them are held.
+    const organs = { mind, stance, book };
+    this.#parts = Object.assign(parts, organs, { cycle: new TurnCycle(Object.assign(parts, organs), session) });
+    this.#life = new Life(this.#parts);
   }
 
   /** Begins: what waits already is served. */
@@ -48,6 +39,11 @@ export class Actor {
     observers.tell(name, { type: 'agent.started', resumed });
     observers.tell(name, { type: 'state.changed', from: undefined, to: 'idle' });
     this.#life.wake();
+  }
+
+  /** Unique to this life of the name. */
+  get id(): string {
+    return `${this.#parts.owner}/${this.#number}`;
   }
 
   get record(): AgentRecord {
@@ -61,11 +57,11 @@ export class Actor {
   get status(): AgentStatus {
     return {
       name: this.#parts.name,
-      state: this.#stance.phase === 'processing' ? 'processing' : 'idle',
-      halted: this.#stance.phase === 'halted',
+      state: this.#parts.stance.phase === 'processing' ? 'processing' : 'idle',
+      halted: this.#parts.stance.phase === 'halted',
       queued: this.#parts.backlog.prompts,
       currentRequest: this.#life.service.active?.ref,
-      agentState: this.#mind.state,
+      agentState: this.#parts.mind.state,
     };
   }
 
@@ -73,12 +69,12 @@ export class Actor {
     const { backlog, clock, policies } = this.#parts;
     const { state: phase } = this.status;
     const active = this.#life.service.active;
-    const elapsedMs = phase === 'processing' ? clock.now() - this.#cycle.startedAt : 0;
+    const elapsedMs = phase === 'processing' ? clock.now() - this.#parts.cycle.startedAt : 0;
     return {
       phase,
       halted: this.status.halted,
-      haltPending: this.#stance.wantsHalt,
-      draining: this.#stance.wantsEnd !== undefined,
+      haltPending: this.#parts.stance.wantsHalt,
+      draining: this.#parts.stance.wantsEnd !== undefined,
       pendingPrompts: backlog.prompts,
       pendingNotifications: backlog.notifications,
       selfChainPending: backlog.chain !== undefined,
@@ -89,7 +85,7 @@ export class Actor {
   /** Takes a prompt. Throws what refuses it: overloaded, draining, halted, ended. */
   admit(origin: 'ask' | 'tell', prompt: Prompt, following: Following): Request {
     this.#assertOpen();
-    if (this.#stance.phase === 'halted' && following.onHalt === 'fail') throw halted(this.#parts.name);
+    if (this.#parts.stance.phase === 'halted' && following.onHalt === 'fail') throw halted(this.#parts.name);
     const { backlog, observers, name } = this.#parts;
     const { isFree } = this.#life;
     if (!isFree) backlog.assertRoom(prompt);
@@ -143,12 +139,12 @@ export class Actor {
   /** Cuts the turn in flight; false when there is none. Given a ref: that turn, or throws what stands in the way. */
   interrupt(ref?: string): boolean {
     const active = this.#life.service.active;
-    const canBeCut = active !== undefined && this.#cycle.canBeCut;
+    const canBeCut = active !== undefined && this.#parts.cycle.canBeCut;
     if (ref !== undefined && active === undefined)
       throw new AgentFlowError('AGENT_IDLE', `The agent "${this.#parts.name}" has no turn in flight`);
     if (ref !== undefined && (active?.ref !== ref || !canBeCut))
       throw new AgentFlowError('REQUEST_NOT_CURRENT', 'The turn in flight is not that of this request');
-    if (canBeCut) this.#cycle.cut(new AgentFlowError('TURN_INTERRUPTED', 'The turn was interrupted'));
+    if (canBeCut) this.#parts.cycle.cut(new AgentFlowError('TURN_INTERRUPTED', 'The turn was interrupted'));
     return canBeCut;
   }
 
@@ -169,7 +165,7 @@ export class Actor {
   }
 
   halt(): void {
-    this.#stance.askHalt();
+    this.#parts.stance.askHalt();
     this.#life.wake();
   }
 
@@ -192,8 +188,8 @@ export class Actor {
     if (this.#life.isBusy) throw new AgentFlowError('AGENT_BUSY', `The agent "${name}" is busy`);
     await this.#life.alone(async () => {
       const fresh = await backend.startSession(sessionOptions);
-      await backend.terminateSession(this.#cycle.session);
-      this.#cycle.replaceSession(fresh);
+      await backend.terminateSession(this.#parts.cycle.session);
+      this.#parts.cycle.replaceSession(fresh);
       record.sessionId = undefined;
       memory?.put('sessionId', null);
       await this.saved();
@@ -207,14 +203,14 @@ export class Actor {
   }
 
   #kept(ref: string): TurnOutcome {
-    const outcome = this.#book.get(ref);
+    const outcome = this.#parts.book.get(ref);
     if (outcome === undefined)
       throw new AgentFlowError('REF_NOT_FOUND', 'There is no such request, or its result is no longer kept');
     return outcome;
   }
 
   #assertOpen(): void {
-    const { stance, name } = { stance: this.#stance, name: this.#parts.name };
+    const { stance, name } = this.#parts;
     if (!stance.isAlive) throw terminated(name, 'stopped');
     if (stance.wantsEnd !== undefined) throw draining(name);
   }

@@ -50,7 +50,7 @@ export class AgentHost implements AsyncDisposable {
     this.#roster = new Roster({
       clock,
       observers: this.#observers,
-      ledger: this.#ledger,
+      ledgers: [this.#ledger],
       store: store?.forTenant(`genkitx-agent/host/${name}`),
       owner: crypto.randomUUID(),
     });

@@ -12,6 +12,7 @@ import type { Decision, TurnInfo, TurnOutcome } from './behaviour.js';
 import { runAs } from './current.js';
 import type { Observers, Told, TurnFacts } from './events.js';
 import { type Ledger, type Reservation, type Spent, spentBy } from './ledger.js';
+import type { AgentMemory } from './memory.js';
 import type { Mind } from './mind.js';
 import type { Policies } from './options.js';
 import { endTurnSpan, inTurnSpan } from './otel.js';
@@ -30,8 +31,7 @@ export interface CycleParts {
   readonly observers: Observers;
   /** The agent's own budget and the host's. */
   readonly ledgers: readonly Ledger[];
-  /** The backend has told the id to resume by. */
-  readonly onSessionId: (sessionId: string) => void;
+  readonly memory: AgentMemory | undefined;
 }
 
 /** A prompt that will not be asked. */
@@ -197,9 +197,9 @@ export class TurnCycle {
     used: { usage: Spent | undefined },
     controller: AbortController,
   ): void | Promise<void> {
-    const { mind, onSessionId } = this.#parts;
+    const { mind } = this.#parts;
     passOn(request, event);
-    if (event.type === 'session') onSessionId(event.sessionId);
+    if (event.type === 'session') this.#keepSessionId(event.sessionId);
     if (event.type === 'usage' && this.#reservations.length > 0) {
       const { usd, tokens } = spentBy(event.usage);
       used.usage = { usd: (used.usage?.usd ?? 0) + usd, tokens: (used.usage?.tokens ?? 0) + tokens };
@@ -210,6 +210,15 @@ export class TurnCycle {
     }
     // What is heard after a cut changes nothing any more.
     if (mind.hearsStream && !controller.signal.aborted) return mind.streamEvent(event, controller.signal);
+  }
+
+  /** As soon as it is told: a process that dies during the turn must not lose it. */
+  #keepSessionId(sessionId: string): void {
+    const { record, memory } = this.#parts;
+    if (record.sessionId === sessionId) return;
+    record.sessionId = sessionId;
+    memory?.put('sessionId', sessionId);
+    void memory?.flush();
   }
 
   #tellEnd(request: Request, { error, response }: TurnEnd): void {

@@ -100,11 +100,6 @@ export class Observers {
     return () => void this.#observers.delete(observer);
   }
 
-  /** {@link tell} for one agent. */
-  teller(agent: string): (told: Told) => void {
-    return (told) => this.tell(agent, told);
-  }
-
   tell(agent: string, told: Told): void {
     if (this.#observers.size === 0) return;
     const event = { ...told, agent, at: this.#now() } as HostEvent;

@@ -1,15 +1,16 @@
 /** The life of one agent: the loop that does one thing at a time, in the order of `machine.ts`, and how it ends. */
 import { isAgentFlowError } from '../errors.js';
+import type { Clock } from '../internal/clock.js';
 import { Deferred } from '../internal/deferred.js';
 import type { EndReason } from './behaviour.js';
 import { runAsNobody } from './current.js';
 import { draining, terminated } from './host-errors.js';
 import { nextWork, type Work } from './machine.js';
 import { answer, failed, type Request } from './request.js';
-import { type LifeParts, Service } from './service.js';
+import { type LifeParts, type Loop, Service } from './service.js';
 
 /** The life of one agent. */
-export class Life {
+export class Life implements Loop {
   readonly service: Service;
   readonly #parts: LifeParts;
   /** The loop runs, or is about to. */
@@ -21,11 +22,7 @@ export class Life {
   constructor(parts: LifeParts) {
     this.#parts = parts;
     this.#needsPreRun = parts.mind.hasPreRun && !parts.hasRun;
-    this.service = new Service(
-      parts,
-      () => this.wake(),
-      (cause) => void this.end('crashed', cause),
-    );
+    this.service = new Service(parts, this);
   }
 
   /** Something goes on, be it only a callback. */
@@ -79,9 +76,14 @@ export class Life {
     return this.#ended.promise;
   }
 
+  crash(cause: unknown): void {
+    void this.end('crashed', cause);
+  }
+
   /** Ends at once: the turn is cut, everybody who waits is told, `terminate` runs, the backend's session is ended. */
   async end(reason: EndReason, cause?: unknown): Promise<void> {
-    const { name, mind, cycle, backlog, backend, memory, observers, stance, within, onEnd } = this.#parts;
+    const { name, mind, cycle, backlog, backend, memory, observers, stance, clock, policies, onEnd } = this.#parts;
+    const within = (work: Promise<unknown>) => waitFor(work, clock, policies.shutdownMs);
     this.#ended ??= new Deferred();
     if (!stance.isAlive) return this.#ended.promise;
     stance.step('end');
@@ -96,7 +98,7 @@ export class Life {
     if (this.#loop !== undefined) await within(this.#loop);
     await within(mind.terminate(reason));
     await within((async () => backend.terminateSession(cycle.session))());
-    await onEnd(reason, cause);
+    await onEnd(this.#parts, reason, cause);
     observers.tell(name, { type: 'terminated', reason, ...(isAgentFlowError(cause) ? { code: cause.code } : {}) });
     this.#ended.resolve();
   }
@@ -164,4 +166,16 @@ export class Life {
     await this.service.preRun();
     this.#needsPreRun = false;
   }
+}
+
+/** Waits for work, at most so long; never rejects. */
+function waitFor(work: Promise<unknown>, clock: Clock, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = clock.after(ms, resolve, { keepAlive: true });
+    const done = () => {
+      cancel();
+      resolve();
+    };
+    work.then(done, done);
+  });
 }

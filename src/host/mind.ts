@@ -4,8 +4,9 @@ import type { AgentFlowError } from '../errors.js';
 import { deepFreeze } from '../internal/freeze.js';
 import type { Behaviour, Decision, EndReason, PreTurnDecision, TurnInfo, TurnOutcome } from './behaviour.js';
 import { runAs } from './current.js';
-import type { Told } from './events.js';
+import type { Observers } from './events.js';
 import { callbackFailed } from './host-errors.js';
+import type { AgentMemory } from './memory.js';
 
 /** A behaviour whose types nobody knows any more. */
 export type AnyBehaviour = Behaviour<unknown, unknown, unknown>;
@@ -14,14 +15,9 @@ export type AnyBehaviour = Behaviour<unknown, unknown, unknown>;
 export interface MindParts {
   readonly name: string;
   readonly behaviour: AnyBehaviour;
-  readonly state: unknown;
-  /** States are remembered, so nobody may change one in place. */
-  readonly isFrozen: boolean;
-  readonly tell: (told: Told) => void;
-  /** Whether what a callback threw is told too. */
-  readonly withContent: boolean;
-  /** A callback has answered another state. */
-  readonly onState: ((state: unknown) => void) | undefined;
+  readonly observers: Observers;
+  /** Where states are remembered; then nobody may change one in place. */
+  readonly memory: Pick<AgentMemory, 'put'> | undefined;
 }
 
 /** How `preTurn` went; `invalid` is an answer that it may not give. */
@@ -37,9 +33,9 @@ export class Mind {
   readonly #parts: MindParts;
   #state: unknown;
 
-  constructor(parts: MindParts) {
+  constructor(parts: MindParts, state: unknown) {
     this.#parts = parts;
-    this.#state = parts.isFrozen ? deepFreeze(parts.state) : parts.state;
+    this.#state = parts.memory === undefined ? state : deepFreeze(state);
   }
 
   get state(): unknown {
@@ -161,8 +157,9 @@ export class Mind {
 
   #adopt(state: unknown): void {
     if (state === this.#state) return;
-    this.#state = this.#parts.isFrozen ? deepFreeze(state) : state;
-    this.#parts.onState?.(this.#state);
+    const { memory } = this.#parts;
+    this.#state = memory === undefined ? state : deepFreeze(state);
+    memory?.put('state', this.#state);
   }
 
   #nothing(): Decision<unknown> {
@@ -170,7 +167,8 @@ export class Mind {
   }
 
   #tellFailure(callback: string, error: unknown): void {
-    this.#parts.tell({ type: 'callback.failed', callback, ...(this.#parts.withContent ? { error } : {}) });
+    const { name, observers } = this.#parts;
+    observers.tell(name, { type: 'callback.failed', callback, ...(observers.withContent ? { error } : {}) });
   }
 }
 

@@ -74,6 +74,17 @@ const mebibyte = 1_048_576;
 
 /** Fills in the defaults. Throws `INVALID_VALUE` for what cannot be. */
 export function policiesOf(options: AgentPolicies): Policies {
+  const isDefault = policyNames.every((name) => options[name] === undefined);
+  return isDefault ? defaults : checkedPolicies(options);
+}
+
+const policyNames: readonly (keyof AgentPolicies)[] = [
+  ...(['watchdogMs', 'maxPendingPrompts', 'maxPendingPromptBytes', 'maxPendingNotifications'] as const),
+  ...(['maxPendingNotificationBytes', 'maxEventsPerTurn', 'eventRetention', 'maxTellResults', 'maxHistory'] as const),
+  ...(['budget', 'restart', 'restartLimits', 'onLostTurn', 'shutdownMs'] as const),
+];
+
+function checkedPolicies(options: AgentPolicies): Policies {
   const {
     watchdogMs = 600_000,
     maxPendingPrompts = 1_000,
@@ -122,6 +133,9 @@ export function policiesOf(options: AgentPolicies): Policies {
     shutdownMs,
   };
 }
+
+/** What an agent that says nothing of it gets: one object for all of them. */
+const defaults: Policies = checkedPolicies({});
 
 /** Throws `INVALID_VALUE` for a name that is no name and for a backend that is none. */
 export function checkStart({ name, backend }: { readonly name: string; readonly backend?: Backend }): void {

@@ -110,18 +110,19 @@ export class AgentRecord {
 /** Outcomes of `tell`, by ref. Reading does not take them away; beyond the bound the oldest go. Source: `max_tell_results`. */
 export class ResultBook {
   readonly #max: number;
-  readonly #outcomes = new Map<string, { readonly outcome: TurnOutcome; readonly order: number }>();
+  #outcomes: Map<string, { readonly outcome: TurnOutcome; readonly order: number }> | undefined;
 
   constructor(max: number) {
     this.#max = max;
   }
 
   get(ref: string): TurnOutcome | undefined {
-    return this.#outcomes.get(ref)?.outcome;
+    return this.#outcomes?.get(ref)?.outcome;
   }
 
   /** Answers the place of the one that had to go, if one had to. */
   add(ref: string, outcome: TurnOutcome, order: number): number | undefined {
+    this.#outcomes ??= new Map();
     this.#outcomes.set(ref, { outcome, order });
     if (this.#outcomes.size <= this.#max) return undefined;
     const [oldest] = this.#outcomes;

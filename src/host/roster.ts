@@ -2,6 +2,7 @@
 import { AgentFlowError, InvalidValueError, isAgentFlowError } from '../errors.js';
 import { frozenJson } from '../internal/json.js';
 import type { Actor } from './actor.js';
+import type { AgentParts } from './actor-parts.js';
 import type { KeptAgentInfo, Restored } from './api.js';
 import type { EndReason } from './behaviour.js';
 import { terminated } from './host-errors.js';
@@ -112,8 +113,7 @@ export class Roster {
   }
 
   async #begin(plan: Plan): Promise<Started> {
-    const onEnd = (actor: Actor, reason: EndReason, cause: unknown) => this.#hasEnded(plan, actor, reason, cause);
-    const started = await startAgent(plan, this.#surroundings, onEnd);
+    const started = await startAgent(plan, this.#surroundings, this.#onEnd);
     if (this.#isClosed) {
       await started.actor.end('closed');
       throw terminated(plan.options.name, 'closed');
@@ -123,17 +123,17 @@ export class Roster {
     return started;
   }
 
-  async #hasEnded(plan: Plan, actor: Actor, reason: EndReason, cause: unknown): Promise<void> {
-    const { name } = plan.options;
-    const { memory } = actor.parts;
+  readonly #onEnd = async (parts: AgentParts, reason: EndReason, cause: unknown): Promise<void> => {
+    const { name, memory } = parts;
+    const plan = parts.plan as Plan;
     const isDeliberate = reason === 'stopped' || reason === 'drained';
     const comesBack = reason === 'crashed' && plan.policies.restartsOnCrash && !this.#isClosed && !isTakenOver(cause);
     // What failed in the store is left as it is: another host may have it by now.
     const isErased = isDeliberate || (reason === 'crashed' && !plan.policies.restartsOnCrash && !isStoreFailure(cause));
     await (isErased ? memory?.erase() : memory?.release())?.catch(() => {});
-    if (this.#actors.get(name) === actor) this.#actors.delete(name);
+    if (this.#actors.get(name)?.parts === parts) this.#actors.delete(name);
     if (comesBack) this.#planRestart(plan);
-  }
+  };
 
   #planRestart(plan: Plan): void {
     const { clock, observers } = this.#surroundings;

@@ -26,21 +26,27 @@ export interface LifeParts extends AgentParts {
   readonly stance: Stance;
 }
 
+/** What calls on the service, and is called back. */
+export interface Loop {
+  /** Something waits. */
+  wake(): void;
+  /** The agent cannot go on. */
+  crash(cause: unknown): void;
+}
+
 /** What an agent does. */
 export class Service {
   readonly #parts: LifeParts;
-  readonly #wake: () => void;
-  readonly #crash: (cause: unknown) => void;
+  readonly #loop: Loop;
   /** Taken without having queued, and not begun. */
   #admitted: Request | undefined;
   /** From when it is taken until it is answered. */
   #current: Request | undefined;
-  readonly #answers: (() => void)[] = [];
+  #answers: (() => void)[] | undefined;
 
-  constructor(parts: LifeParts, wake: () => void, crash: (cause: unknown) => void) {
+  constructor(parts: LifeParts, loop: Loop) {
     this.#parts = parts;
-    this.#wake = wake;
-    this.#crash = crash;
+    this.#loop = loop;
     this.#admitted = parts.lost?.request;
   }
 
@@ -107,12 +113,14 @@ export class Service {
     const tell = () => answer(name, request, outcome);
     if (memory === undefined) tell();
     // What was told is never taken back by a crash.
-    else memory.flush().then(tell, this.#crash);
+    else memory.flush().then(tell, (cause) => this.#loop.crash(cause));
   }
 
   /** Tells everybody whose answer is there. The loop calls it when it knows what comes next. */
   tellAnswers(): void {
-    for (const tell of this.#answers.splice(0)) tell();
+    const answers = this.#answers;
+    this.#answers = undefined;
+    for (const tell of answers ?? []) tell();
   }
 
   /** The request is done with: nothing of it is remembered but the outcome of a `tell`. */
@@ -132,7 +140,9 @@ export class Service {
     if (outcome !== undefined) this.#keep(request, outcome);
     await memory?.flush();
     if (this.#current === request) this.#current = undefined;
-    if (outcome !== undefined && this.#parts.stance.isAlive) this.#answers.push(() => answer(name, request, outcome));
+    if (outcome === undefined || !this.#parts.stance.isAlive) return;
+    this.#answers ??= [];
+    this.#answers.push(() => answer(name, request, outcome));
   }
 
   async #serve(request: Request | undefined): Promise<void> {
@@ -194,7 +204,7 @@ export class Service {
     if (!stance.resume()) return;
     memory?.put('halted', false);
     this.#tell({ type: 'resumed' });
-    this.#wake();
+    this.#loop.wake();
   }
 
   async #enterHalt(): Promise<void> {
@@ -263,7 +273,7 @@ export class Service {
     if (decision.decision === 'halt') stance.askHalt();
     if (decision.decision !== 'prompt' || stance.wantsEnd !== undefined) return;
     backlog.setChain({ ...backlog.newRequest('self_chain', decision.prompt), notBefore: clock.now() + pacingMs });
-    clock.after(pacingMs, this.#wake, { keepAlive: true });
+    clock.after(pacingMs, () => this.#loop.wake(), { keepAlive: true });
   }
 
   #tell(told: Told): void {

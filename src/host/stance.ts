@@ -1,20 +1,26 @@
 /** Where one agent stands in the machine of `machine.ts`, and what has been asked of it that must wait. */
 import type { EndReason } from './behaviour.js';
-import type { Told } from './events.js';
+import type { Observers } from './events.js';
 import { type Happening, type Phase, transition } from './machine.js';
+
+/** Whose stance it is, and who is told. */
+export interface StanceParts {
+  readonly name: string;
+  readonly observers: Observers;
+}
 
 /** Where one agent stands. */
 export class Stance {
-  readonly #tell: (told: Told) => void;
+  readonly #parts: StanceParts;
   #phase: Phase;
   #wantsHalt = false;
   #isHalting = false;
   #wantsResume = false;
   #wantsEnd: EndReason | undefined;
 
-  constructor(phase: Phase, tell: (told: Told) => void) {
+  constructor(phase: Phase, parts: StanceParts) {
     this.#phase = phase;
-    this.#tell = tell;
+    this.#parts = parts;
   }
 
   get phase(): Phase {
@@ -46,7 +52,8 @@ export class Stance {
       'idle',
       'idle',
     ];
-    if (was !== is && this.isAlive) this.#tell({ type: 'state.changed', from: was, to: is });
+    if (was !== is && this.isAlive)
+      this.#parts.observers.tell(this.#parts.name, { type: 'state.changed', from: was, to: is });
     return true;
   }
 

@@ -5,7 +5,7 @@ import type { Clock } from '../internal/clock.js';
 import { Actor } from './actor.js';
 import type { AgentParts } from './actor-parts.js';
 import { Backlog } from './backlog.js';
-import type { EndReason, Initial } from './behaviour.js';
+import type { Initial } from './behaviour.js';
 import { runAs } from './current.js';
 import type { Observers } from './events.js';
 import { Ledger } from './ledger.js';
@@ -20,7 +20,7 @@ export interface Surroundings {
   readonly clock: Clock;
   readonly observers: Observers;
   /** The host's own budget. */
-  readonly ledger: Ledger | undefined;
+  readonly ledgers: readonly Ledger[];
   readonly store: HostStore | undefined;
   /** Unique to this host in this process: whose memories these are. */
   readonly owner: string;
@@ -46,22 +46,17 @@ export interface Started {
  *
  * Source: `GenAgent.start_agent/2`: `init_agent`, then `start_session`; a remembered agent has both behind it.
  */
-export async function startAgent(
-  plan: Plan,
-  surroundings: Surroundings,
-  onEnd: (actor: Actor, reason: EndReason, cause: unknown) => Promise<void>,
-): Promise<Started> {
+export async function startAgent(plan: Plan, surroundings: Surroundings, onEnd: AgentParts['onEnd']): Promise<Started> {
   const { store, owner } = surroundings;
   const { name } = plan.options;
   const memory = store === undefined ? undefined : await AgentMemory.open(store, name, owner);
   try {
     const kept = memory?.kept;
-    const actor: Actor = new Actor({
-      ...(kept === undefined
-        ? await freshParts(plan, surroundings, memory)
-        : await keptParts(plan, surroundings, memory, kept)),
-      onEnd: (reason, cause) => onEnd(actor, reason, cause),
-    });
+    const common = commonParts(plan, surroundings, memory, onEnd, kept?.totals);
+    const actor =
+      kept === undefined
+        ? await freshActor(plan, common)
+        : await keptActor(plan, common, kept, () => surroundings.observers.tell(name, { type: 'session.lost' }));
     return { actor, resumed: kept !== undefined };
   } catch (error) {
     await memory?.release().catch(() => {});
@@ -69,10 +64,11 @@ export async function startAgent(
   }
 }
 
-type Parts = Omit<AgentParts, 'onEnd'>;
+type CommonParts = Omit<AgentParts, 'sessionOptions' | 'hasRun' | 'lost'>;
 
-async function freshParts(plan: Plan, surroundings: Surroundings, memory: AgentMemory | undefined): Promise<Parts> {
+async function freshActor(plan: Plan, common: CommonParts): Promise<Actor> {
   const { behaviour, options, args } = plan;
+  const { memory } = common;
   const { state, session: sessionOptions } = await initOf(behaviour, options.name, args);
   const session = await opened(options.backend, () => options.backend.startSession(sessionOptions));
   const totals = { usd: 0, tokens: 0, turns: 0, ended: 0 };
@@ -92,35 +88,21 @@ async function freshParts(plan: Plan, surroundings: Surroundings, memory: AgentM
     results: {},
     history: {},
   });
-  return {
-    ...commonParts(plan, surroundings, memory),
-    state,
-    session,
-    sessionOptions,
-    hasRun: false,
-    isHalted: false,
-    lost: undefined,
-    results: [],
-  };
+  const parts = { ...common, sessionOptions, hasRun: false, lost: undefined };
+  return new Actor(parts, { state, session, isHalted: false, results: [] });
 }
 
 /** In the place it had: what was in flight first, then the self-chain, then the queue. */
-async function keptParts(
-  plan: Plan,
-  surroundings: Surroundings,
-  memory: AgentMemory | undefined,
-  kept: KeptAgent,
-): Promise<Parts> {
-  const { backend, name } = plan.options;
+async function keptActor(plan: Plan, common: CommonParts, kept: KeptAgent, onLostSession: () => void): Promise<Actor> {
+  const { backend } = plan.options;
   const { policies } = plan;
   const sessionOptions = (kept.session ?? undefined) as BackendSessionOptions | undefined;
   const session = await opened(backend, () => {
     if (kept.sessionId !== null && backend.resumeSession !== undefined)
       return backend.resumeSession(kept.sessionId, sessionOptions);
-    if (kept.sessionId !== null) surroundings.observers.tell(name, { type: 'session.lost' });
+    if (kept.sessionId !== null) onLostSession();
     return backend.startSession(sessionOptions);
   });
-  const common = commonParts(plan, surroundings, memory, kept.totals);
   common.record.restore(
     kept.totals,
     kept.sessionId ?? undefined,
@@ -134,7 +116,7 @@ async function keptParts(
     outcome: fromKeptOutcome(outcome),
   }));
   const { hasRun, halted: isHalted, state } = kept;
-  return { ...common, state, session, sessionOptions, hasRun, isHalted, lost, results };
+  return new Actor({ ...common, sessionOptions, hasRun, lost }, { state, session, isHalted, results });
 }
 
 function restoreRequests(
@@ -160,26 +142,30 @@ function restored(backlog: Backlog, order: number, kept: KeptRequest, more: numb
 }
 
 function commonParts(
-  { behaviour, options, policies }: Plan,
-  { clock, observers, ledger }: Surroundings,
+  plan: Plan,
+  { clock, observers, ledgers, owner }: Surroundings,
   memory: AgentMemory | undefined,
+  onEnd: AgentParts['onEnd'],
   spent = { usd: 0, tokens: 0 },
-) {
+): CommonParts {
+  const { behaviour, options, policies } = plan;
   const { name, backend } = options;
   const own = policies.budget === undefined ? undefined : new Ledger('agent', policies.budget, spent);
   return {
     name,
     behaviour,
     backend,
+    owner,
     policies,
     clock,
     observers,
     ledger: own,
-    ledgers: [own, ledger].filter((one) => one !== undefined),
+    ledgers: own === undefined ? ledgers : [own, ...ledgers],
     memory,
     backlog: new Backlog(policies, memory),
     record: new AgentRecord(policies.maxHistory),
-    within: (work: Promise<unknown>) => within(clock, policies.shutdownMs, work),
+    plan,
+    onEnd,
   };
 }
 
@@ -215,16 +201,4 @@ function inOrder<Value>(members: Readonly<Record<string, Value>>): [order: numbe
   return Object.entries(members)
     .map(([order, value]): [number, Value] => [Number(order), value])
     .sort(([first], [second]) => first - second);
-}
-
-/** Waits for work, at most so long; never rejects. */
-function within(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
-  return new Promise((resolve) => {
-    const cancel = clock.after(ms, resolve, { keepAlive: true });
-    const done = () => {
-      cancel();
-      resolve();
-    };
-    work.then(done, done);
-  });
 }

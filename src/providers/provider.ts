@@ -84,7 +84,7 @@ interface ProviderBase<Session, Event, Input> {
   resumeInput(uses: readonly ToolUse[], results: readonly ToolResult[]): Input;
   peek(event: Event): EventPeek;
   normalize(events: readonly Event[]): ProviderTurn;
-  /** All events of the session so far, oldest first. Without it a dropped stream cannot be made whole. */
+  /** All events of the session so far, oldest first. Without it a connection that is lost cannot be made good. */
   history?(session: Session, io: { readonly signal: AbortSignal }): Promise<readonly Event[]>;
   /** The calls in these events that no later one answers. */
   pending?(events: readonly Event[]): readonly ToolUse[];
@@ -112,6 +112,7 @@ export interface StreamingProvider<Session = unknown, Event = unknown, Input = u
 export interface RequestResponseProvider<Session = unknown, Event = unknown, Input = unknown>
   extends ProviderBase<Session, Event, Input> {
   readonly mode: 'request_response';
+  /** Throws an error of this package where the turn has failed; any other may be a connection that was lost. */
   request(session: Session, input: Input, io: { readonly signal: AbortSignal }): AsyncIterable<Event>;
 }
 

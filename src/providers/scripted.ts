@@ -17,10 +17,18 @@ import type {
   ScriptedProviderOptions,
   ScriptedProviderTurn,
   ScriptedStep,
+  ScriptedTurnInfo,
 } from './scripted/scenario.js';
 import { ScriptedServer } from './scripted/server.js';
 
-export type { ScriptedEvent, ScriptedInput, ScriptedProviderOptions, ScriptedProviderTurn, ScriptedStep };
+export type {
+  ScriptedEvent,
+  ScriptedInput,
+  ScriptedProviderOptions,
+  ScriptedProviderTurn,
+  ScriptedStep,
+  ScriptedTurnInfo,
+};
 
 /** A session of a {@link ScriptedProvider}. */
 export interface ScriptedProviderSession {

@@ -79,6 +79,7 @@ class LeaseDesk {
   }
 
   async #enter(holder: Holder): Promise<void> {
+    holder.signal.throwIfAborted();
     if (holder.policy === 'takeover') {
       const previous = this.#local.takeOver(holder.sessionId, holder);
       if (previous !== undefined) this.#lose(previous);
@@ -107,8 +108,11 @@ class LeaseDesk {
 
   async #release(holder: Holder, lease: SessionLease): Promise<void> {
     this.#held.delete(holder);
+    const wasLost = holder.lost;
+    // What is let go can no longer be lost.
+    holder.lost = true;
     try {
-      if (!holder.lost) await this.#store.release(lease);
+      if (!wasLost) await this.#store.release(lease);
     } finally {
       this.#local.leave(holder.sessionId, holder);
     }

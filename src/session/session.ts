@@ -209,12 +209,11 @@ export class OpenSession<State> implements Session<State> {
 }
 
 function draft<State>(before: State, recipe: StateRecipe<State>): unknown {
-  if (typeof before !== 'object' || before === null) return recipe(before) ?? before;
   // In a box, so that a recipe may as well return the next state: what is put into a draft need not be one.
   let returned: unknown;
-  const { state } = create({ state: before as object }, (box) => {
+  const { state } = create({ state: before as unknown }, (box) => {
     returned = recipe(box.state as State);
-    if (returned !== undefined && !(returned instanceof Promise)) box.state = returned as typeof box.state;
+    if (returned !== undefined && !(returned instanceof Promise)) box.state = returned;
   });
   if (!(returned instanceof Promise)) return state;
   returned.catch(() => {});

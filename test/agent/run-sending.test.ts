@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from '../../schemas/zod.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { echoAgent as echo, testAgent } from '../support/agents.js';
-import { errorOf, Gate, quiet, stateOf, take } from '../support/waiting.js';
+import { errorOf, Gate, quiet, standstill, stateOf, take } from '../support/waiting.js';
 
 describe('send', () => {
   it('throws at once for an input that does not fit; nothing else is touched', async () => {
@@ -111,11 +111,9 @@ describe('output', () => {
       return { output: null };
     });
     const conn = agent.open();
-    await quiet();
-    expect(sent + 1).toBe(1_024);
+    expect((await standstill(() => sent)) + 1).toBe(1_024);
     await take(conn.receive(), 10);
-    await quiet();
-    expect(sent + 1).toBe(1_034);
+    expect((await standstill(() => sent)) + 1).toBe(1_034);
     conn.abort();
     expect(await conn.done).toMatchObject({ finishReason: 'aborted' });
   });

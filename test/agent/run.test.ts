@@ -44,6 +44,21 @@ describe('a conversation', () => {
     expect((await conn.output()).state.heard).toEqual(['a', 'b', 'c']);
   });
 
+  it('is seen whole by whoever watches the session, also between "accepted" and the first chunk', async () => {
+    const agent = echo(new MemorySessionStore());
+    const conn = agent.open({ sessionId: 's' });
+    const early = collect(agent.watch('s'));
+    const { run, turn } = await conn.send('a');
+    const accepted = collect(agent.watch('s', { after: { run, turn: turn - 1, seq: 0, attempt: 1 } }));
+    expect(await collect(conn.receive())).toEqual(['a!', 'a?']);
+    const late = collect(agent.watch('s', { after: { run, turn, seq: 0, attempt: 1 } }));
+    conn.close();
+    await conn.output();
+    expect((await early).map(({ type }) => type)).toEqual(['chunk', 'chunk', 'turnEnd']);
+    expect(await accepted).toEqual(await early);
+    expect(await late).toEqual((await early).slice(1));
+  });
+
   it('delivers falsy inputs and chunks', async () => {
     const falsy = [null, false, 0, '', undefined];
     const agent = testAgent({}, async ({ turns, responder }) => {

@@ -139,7 +139,7 @@ describe.each(Object.keys(schemas))('state with %s', (name) => {
     const valid = inputFor(schema).filter((value) => schema.safeParse(value).success);
     const whole = inputFor(schema).map((value) => ({ whole: value }));
     const updates = fc.array(fc.oneof(whole, edit), { maxLength: 8 });
-    await fc.assert(fc.asyncProperty(valid, updates, run), { numRuns: Number(process.env.RUNS ?? 100) });
+    await fc.assert(fc.asyncProperty(valid, updates, run), { numRuns: Number(process.env.RUNS ?? 60) });
   });
 });
 

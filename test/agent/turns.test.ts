@@ -3,7 +3,7 @@ import { z } from '../../schemas/zod.js';
 import type { HandlerArgs, Turn, TurnsOptions } from '../../src/agent/agent.js';
 import { AgentFlowError } from '../../src/errors.js';
 import { type TestScope, testAgent } from '../support/agents.js';
-import { collect, collectToError, errorOf, Gate, quiet, stateOf } from '../support/waiting.js';
+import { collect, collectToError, errorOf, Gate, quiet, standstill, stateOf } from '../support/waiting.js';
 
 type Args = HandlerArgs<Record<string, unknown>, string, unknown>;
 type Work = (input: string, turn: Turn<string>, args: Args) => void | Promise<void>;
@@ -231,13 +231,14 @@ describe('an interrupted turn', () => {
   });
 
   it('is let go where it waits for room', async () => {
+    let sent = 0;
     const agent = turnsAgent(async (input, _, { responder }) => {
-      for (let chunk = 0; input === 'endless'; chunk++) await responder.send(chunk);
+      for (; input === 'endless'; sent++) await responder.send(sent);
       await responder.send(input);
     });
     const conn = agent.open();
     void conn.send('endless');
-    await quiet();
+    await standstill(() => sent);
     void conn.send('now', { policy: 'interrupt' });
     conn.close();
     expect(await collect(conn.receive())).toHaveLength(1_024);

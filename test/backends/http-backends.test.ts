@@ -32,7 +32,7 @@ type Body = Readonly<Record<string, unknown>>;
 const anthropic: Vendor = {
   backend: (baseURL, options = {}) =>
     anthropicBackend({
-      client: new Anthropic({ apiKey: 'k', baseURL, fetch: bytewiseFetch }),
+      client: new Anthropic({ apiKey: 'k', baseURL, fetch: bytewiseFetch, logLevel: 'off' }),
       model: 'm',
       ...options,
     }) as Backend,
@@ -51,7 +51,7 @@ const anthropic: Vendor = {
 const openai: Vendor = {
   backend: (baseURL, options = {}) =>
     openaiBackend({
-      client: new OpenAI({ apiKey: 'k', baseURL, fetch: bytewiseFetch }),
+      client: new OpenAI({ apiKey: 'k', baseURL, fetch: bytewiseFetch, logLevel: 'off' }),
       model: 'm',
       ...options,
     }) as Backend,

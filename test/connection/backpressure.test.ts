@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Outbox } from '../../src/connection/outbox.js';
 import { AgentFlowError } from '../../src/errors.js';
-import { collect, quiet, stateOf, take } from '../support/waiting.js';
+import { collect, quiet, standstill, stateOf, take } from '../support/waiting.js';
 
 function outbox(maxBufferedChunks: number): Outbox<number> {
   return new Outbox<number>({ run: 'run', maxBufferedChunks, replayChunks: 10 });
@@ -25,26 +25,22 @@ describe('a producer nobody reads', () => {
   it.each([1, 2, 3, 1_024])('stops with exactly %i chunks waiting', async (bound) => {
     const box = outbox(bound);
     const producer = produce(box, 200_000);
-    await quiet();
-    expect(producer.sent).toBe(bound);
+    expect(await standstill(() => producer.sent)).toBe(bound);
   });
 
   it('stops at the same bound when every chunk has a turn of its own', async () => {
     const box = outbox(8);
     const producer = produce(box, 200_000, true);
-    await quiet();
-    expect(producer.sent).toBe(8);
+    expect(await standstill(() => producer.sent)).toBe(8);
   });
 
   it('goes on by as many as are read', async () => {
     const box = outbox(4);
     const producer = produce(box, 100);
     for (const read of [1, 2, 5]) {
-      await quiet();
-      const before = producer.sent;
+      const before = await standstill(() => producer.sent);
       await take(box.receive(), read);
-      await quiet();
-      expect(producer.sent).toBe(before + read);
+      expect(await standstill(() => producer.sent)).toBe(before + read);
     }
   });
 

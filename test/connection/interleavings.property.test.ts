@@ -163,7 +163,7 @@ describe('readers and watchers in any order', () => {
       fc.array(step, { maxLength: 80, size: 'max' }),
       (bound, steps) => play(bound, steps, false),
     );
-    await fc.assert(property, { numRuns: Number(process.env.RUNS ?? 200) });
+    await fc.assert(property, { numRuns: Number(process.env.RUNS ?? 120) });
   });
 
   it('no order of reading and waiting for the output delivers a chunk twice or leaves anybody waiting', async () => {
@@ -172,6 +172,6 @@ describe('readers and watchers in any order', () => {
       size: 'max',
     });
     const property = fc.asyncProperty(fc.integer({ min: 1, max: 4 }), steps, (bound, all) => play(bound, all, true));
-    await fc.assert(property, { numRuns: Number(process.env.RUNS ?? 200) });
+    await fc.assert(property, { numRuns: Number(process.env.RUNS ?? 120) });
   });
 });

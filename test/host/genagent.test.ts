@@ -2,17 +2,23 @@
 import { describe, expect, it } from 'vitest';
 import { halt, noreply, proceed, prompt, skip, type TurnInfo } from '../../src/host/host.js';
 import { Deferred } from '../../src/internal/deferred.js';
-import { Gate, harness, logged, settled } from './harness.js';
+import { Gate, harness, having, logged, settled } from './harness.js';
 
 const failing = [
   { type: 'error', error: { provider: 'scripted', kind: 'server', retryable: true, message: 'down', raw: undefined } },
 ] as const;
 
+type Harness = ReturnType<typeof harness>;
+
 describe('GenAgent', () => {
   it('01 start answers, then preRun runs, then prompts are taken', async () => {
     const { start, host, log } = harness();
     const may = new Deferred<void>();
-    const started = await start({ preRun: async (state) => (await may.promise, logged(state, 'preRun')) }, {}, 'hi');
+    const started = await start(
+      { preRun: async (state) => having(await may.promise, logged(state, 'preRun')) },
+      {},
+      'hi',
+    );
     const asked = host.ask('a', 'hello');
     await settled();
     expect(started.resumed).toBe(false);
@@ -189,19 +195,14 @@ describe('GenAgent', () => {
   });
 
   it.each([
-    ['an error', failing, 'BACKEND_FAILED', async () => {}],
-    [
-      'an interrupt',
-      undefined,
-      'TURN_INTERRUPTED',
-      async (h: ReturnType<typeof harness>) => void (await h.host.interrupt('a')),
-    ],
-    ['the watchdog', undefined, 'TURN_TIMEOUT', async (h: ReturnType<typeof harness>) => h.clock.advance(600_000)],
-  ] as const)('16 they are handled as well when the turn ends by %s', async (_how, turn, code, act) => {
+    ['an error', failing, 'BACKEND_FAILED', async (): Promise<unknown> => undefined],
+    ['an interrupt', undefined, 'TURN_INTERRUPTED', async (h: Harness): Promise<unknown> => h.host.interrupt('a')],
+    ['the watchdog', undefined, 'TURN_TIMEOUT', async (h: Harness): Promise<unknown> => h.clock.advance(600_000)],
+  ] as const)('16 they are handled as well when the turn ends by %s', async (_how, turn, code, act): Promise<void> => {
     const h = harness();
     const hold = new Deferred<void>();
     await h.start(
-      { preTurn: async (text, state) => (await hold.promise, proceed(text, state)) },
+      { preTurn: async (text, state) => having(await hold.promise, proceed(text, state)) },
       {},
       turn ?? new Gate().turn,
     );
@@ -290,7 +291,8 @@ describe('GenAgent', () => {
     const { start, host } = harness();
     const heard: string[] = [];
     const hear = {
-      handleStreamEvent: ({ type }: { type: string }, state: { log: readonly string[] }) => (heard.push(type), state),
+      handleStreamEvent: ({ type }: { type: string }, state: { log: readonly string[] }) =>
+        having(heard.push(type), state),
     };
     await start(
       hear,
@@ -319,9 +321,8 @@ describe('GenAgent', () => {
           yield text === 'fail' ? failing[0] : ({ type: 'result', text: 'ok', data: session } as const);
         })(),
       }),
-      updateSession: (session: unknown, { data }: { data?: unknown }) => (
-        calls.push(`update ${String(data)}`), Number(session) + 10
-      ),
+      updateSession: (session: unknown, { data }: { data?: unknown }) =>
+        having(calls.push(`update ${String(data)}`), Number(session) + 10),
       terminateSession: () => {},
     };
     void backend;
@@ -377,7 +378,7 @@ describe('GenAgent', () => {
     async (_what, preTurn, code, log) => {
       const h = harness();
       const post: string[] = [];
-      await h.start({ preTurn, postTurn: (_outcome, _ref, state) => (post.push('post'), state) });
+      await h.start({ preTurn, postTurn: (_outcome, _ref, state) => having(post.push('post'), state) });
       await expect(h.host.ask('a', 'go')).rejects.toMatchObject({ code });
       const ref = await h.host.tell('a', 'go');
       await settled();
@@ -426,10 +427,10 @@ describe('GenAgent', () => {
     const gate = new Gate();
     await start(
       {
-        preTurn: (text, state) => (order.push('preTurn'), proceed(text, state)),
-        handleResponse: (_ref, _response, state) => (order.push('handleResponse'), noreply(state)),
-        postTurn: (_outcome, _ref, state) => (order.push('postTurn'), state),
-        handleEvent: (_event, state) => (order.push('handleEvent'), noreply(state)),
+        preTurn: (text, state) => having(order.push('preTurn'), proceed(text, state)),
+        handleResponse: (_ref, _response, state) => having(order.push('handleResponse'), noreply(state)),
+        postTurn: (_outcome, _ref, state) => having(order.push('postTurn'), state),
+        handleEvent: (_event, state) => having(order.push('handleEvent'), noreply(state)),
       },
       {},
       gate.turn,
@@ -482,8 +483,8 @@ describe('GenAgent', () => {
     const gate = new Gate();
     await start(
       {
-        handleResponse: (_ref, _response, state) => (order.push('response'), halt(state)),
-        handleEvent: (_event, state) => (order.push('event'), halt(state)),
+        handleResponse: (_ref, _response, state) => having(order.push('response'), halt(state)),
+        handleEvent: (_event, state) => having(order.push('event'), halt(state)),
         postRun: () => void order.push('postRun'),
       },
       {},
@@ -506,7 +507,7 @@ describe('GenAgent', () => {
       {
         terminate: (reason) => void ran.push(`terminate ${reason}`),
         postRun: () => void ran.push('postRun'),
-        postTurn: (_outcome, _ref, state) => (ran.push('postTurn'), state),
+        postTurn: (_outcome, _ref, state) => having(ran.push('postTurn'), state),
       },
       {},
       new Gate().turn,
@@ -584,9 +585,8 @@ describe('GenAgent', () => {
     const completions: unknown[] = [];
     await start(
       {
-        handleError: (_ref, _error, state, turn) => (
-          seen.push(turn), turn.attempt < 3 ? prompt('again', state) : noreply(state)
-        ),
+        handleError: (_ref, _error, state, turn) =>
+          having(seen.push(turn), turn.attempt < 3 ? prompt('again', state) : noreply(state)),
       },
       {},
       failing,
@@ -728,8 +728,8 @@ describe('GenAgent', () => {
     const note = () => void names.push(host.currentName());
     await start(
       {
-        preRun: (state) => (note(), state),
-        handleStreamEvent: (_event, state) => (note(), state),
+        preRun: (state) => having(note(), state),
+        handleStreamEvent: (_event, state) => having(note(), state),
         handleResponse: async (_ref, _response, state) => {
           note();
           for (const call of [host.ask('a', 'x'), host.stop('a'), host.drain('a')])
@@ -738,7 +738,7 @@ describe('GenAgent', () => {
         },
       },
       {},
-      async () => (note(), [{ type: 'result' }]),
+      async () => having(note(), [{ type: 'result' }]),
     );
     await host.ask('a', 'go');
     expect(names).toEqual(['a', 'a', 'a', 'a']);

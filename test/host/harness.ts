@@ -17,6 +17,11 @@ export async function settled(): Promise<void> {
   for (let round = 0; round < 3; round++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
 
+/** The value, when something else has been done. */
+export function having<Value>(_done: unknown, value: Value): Value {
+  return value;
+}
+
 /** What a behaviour that only listens remembers. */
 export interface Log {
   readonly log: readonly string[];

@@ -9,7 +9,7 @@ import { createAgentHost, halt, noreply } from '../../src/host/host.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { SqliteSessionStore } from '../../src/stores/sqlite.js';
 import { Program } from '../support/program.js';
-import { Gate, harness, listener, logged, settled } from './harness.js';
+import { Gate, harness, having, listener, logged, settled } from './harness.js';
 
 const child = fileURLToPath(new URL('./host-child.ts', import.meta.url));
 
@@ -98,7 +98,7 @@ describe('a host with a store', () => {
 
   it('refuses what it could not keep, and a state that is changed in place', async () => {
     const { start, host, told } = harness({ store: new MemorySessionStore() });
-    await start({ handleEvent: (_event, state) => ((state.log as string[]).push('x'), noreply(state)) });
+    await start({ handleEvent: (_event, state) => having((state.log as string[]).push('x'), noreply(state)) });
     await expect(host.notify('a', () => {})).rejects.toMatchObject({ code: 'INVALID_VALUE' });
     await host.notifyAck('a', 'mutate');
     expect(told('callback.failed')).toMatchObject([{ callback: 'handleEvent' }]);
@@ -146,7 +146,9 @@ describe('an agent that dies', () => {
     await host.kill('a');
     await settled();
     clock.advance(100);
-    expect((await host.await('a', next).catch(async () => (await settled(), host.await('a', next)))).text).toBe('two');
+    expect((await host.await('a', next).catch(async () => having(await settled(), host.await('a', next)))).text).toBe(
+      'two',
+    );
     expect(await host.poll('a', lost)).toMatchObject({ status: 'failed', error: { code: 'TURN_LOST' } });
     expect(await log()).toEqual(['error TURN_LOST', 'response two']);
   });

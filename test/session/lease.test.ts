@@ -177,6 +177,15 @@ describe('a takeover', () => {
     await memory.save(lease, { expectedVersion: 0, change });
   });
 
+  it('takes nothing from anybody when its signal has fired before', async () => {
+    const store = new UnsteadyStore(memory);
+    await hold(store, 's', 'one');
+    const signal = AbortSignal.abort('early');
+    expect(await errorOf(hold(store, 's', 'two', { policy: 'takeover', signal }))).toBe('early');
+    expect(losses).toEqual([]);
+    expect(await isHeld('s')).toBe(true);
+  });
+
   it('goes ahead of those who wait, who come after it', async () => {
     const store = new UnsteadyStore(memory);
     await hold(store, 's', 'one');

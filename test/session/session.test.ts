@@ -128,8 +128,26 @@ describe('updateState', () => {
     expect(await reload()).toEqual(session.state);
   });
 
-  it('refuses a recipe that is async, and its rejection stays silent', async () => {
-    const session = await open();
+  it.each([
+    [z.number().nullable(), 5],
+    [z.string().nullable(), ''],
+    [z.object({ a: z.number() }).nullable(), { a: 1 }],
+    [z.array(z.number()).nullable(), [1]],
+  ])('takes a recipe for a state of any kind, and null for what it is', async (schema, init) => {
+    const { session } = await openTestSession<unknown>({ schema, init, store });
+    await session.updateState(() => null);
+    expect(session.state).toBe(null);
+    await session.updateState(() => undefined);
+    expect(session.state).toBe(null);
+    await session.updateState(() => init);
+    expect(session.state).toEqual(init);
+  });
+
+  it.each([
+    ['an object', Chat, undefined],
+    ['a number', z.number(), 5],
+  ])('refuses a recipe that is async, and its rejection stays silent: of %s', async (_, schema, init) => {
+    const { session } = await openTestSession<unknown>({ schema, init, store });
     const recipe = (async () => {
       throw new TypeError('too late');
     }) as unknown as () => void;

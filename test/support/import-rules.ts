@@ -19,24 +19,6 @@ interface Room {
 const ground = ['schemas', 'errors', 'internal'];
 const backend = 'src/backends/backend.ts';
 const provider = 'src/providers/provider.ts';
-/** What comes with the contract of a backend: its errors and counts, and what every caller of one does alike. */
-const backendParts = [
-  'backend-error',
-  'backend-session',
-  'failure',
-  'prompt-text',
-  'response-builder',
-  'run-prompt',
-  'telemetry',
-  'until-aborted',
-  'usage',
-].map((name) => `src/backends/${name}.ts`);
-/** What backends of one kind share: those that are a CLI's process, those that are a model behind HTTP. */
-const backendKinds = ['cli-process', 'cli-turn', 'conversation', 'model-backend'].map(
-  (name) => `src/backends/${name}.ts`,
-);
-/** What hosted providers share. */
-const untilIdle = 'src/providers/until-idle.ts';
 const behaviour = 'src/host/behaviour.ts';
 const engine = 'src/host/engine.ts';
 /** The contract of a session store, and what every store checks alike. */

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { freePort } from './free-port.js';
+import { dieWithUs } from './last-will.js';
 
 interface Binaries {
   readonly initdb: string;
@@ -101,9 +102,7 @@ export class PostgresServer {
     const settings = own.flatMap((setting) => ['-c', setting]);
     const args = ['-D', join(this.#folder, 'data'), '-p', String(this.connection.port), ...settings];
     const server = spawn(this.#binaries.postgres, args, { ...this.#user, stdio: ['ignore', 'ignore', 'pipe'] });
-    const killWithUs = () => server.kill('SIGQUIT');
-    process.once('exit', killWithUs);
-    server.once('exit', () => process.off('exit', killWithUs));
+    dieWithUs(server, 'QUIT');
     const said: string[] = [];
     await new Promise<void>((resolve, reject) => {
       createInterface({ input: server.stderr }).on('line', (line) => {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { freePort } from './free-port.js';
+import { dieWithUs } from './last-will.js';
 
 /** Why the tests on a real server are skipped; `undefined` where they are not. */
 export const noRedis: string | undefined =
@@ -72,9 +73,7 @@ export class RedisServer {
     const server = spawn('redis-server', [...own, ...durable, ...this.#settings], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
-    const killWithUs = () => server.kill('SIGKILL');
-    process.once('exit', killWithUs);
-    server.once('exit', () => process.off('exit', killWithUs));
+    dieWithUs(server);
     const said: string[] = [];
     await new Promise<void>((resolve, reject) => {
       createInterface({ input: server.stdout }).on('line', (line) => {

@@ -7,6 +7,7 @@ import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { rebuildRecord } from '../../src/session/record.js';
 import type { SessionStore } from '../../src/session/store.js';
+import { dieWithUs } from './last-will.js';
 import type { StoreAddress } from './shared-stores.js';
 
 const program = fileURLToPath(new URL('./fixtures/turn-worker.ts', import.meta.url));
@@ -46,9 +47,7 @@ export class TurnWorker {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     this.#process.stdin.on('error', () => {});
-    const killWithUs = () => this.#process.kill('SIGKILL');
-    process.once('exit', killWithUs);
-    this.#process.once('exit', () => process.off('exit', killWithUs));
+    dieWithUs(this.#process);
     const lines = createInterface({ input: this.#process.stdout });
     lines.on('line', (line) => this.#hear(line));
     this.#ended = Promise.all([once(this.#process, 'exit'), once(lines, 'close')]).then(() => this.#tell());
@@ -74,6 +73,15 @@ export class TurnWorker {
   /** The next turn it saves. */
   async untilSaved(): Promise<void> {
     await this.#until(this.said.length, ({ word }) => word === 'saved');
+  }
+
+  /** Its next turn that is saved, or that fails because the store does; answers which. */
+  async untilSavedOrStuck(): Promise<'saved' | 'stuck'> {
+    const { word } = await this.#until(
+      this.said.length,
+      (said) => said.word === 'saved' || said.code === 'STORE_FAILED',
+    );
+    return word === 'saved' ? 'saved' : 'stuck';
   }
 
   /** How a turn that was begun failed; answers the code. */

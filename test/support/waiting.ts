@@ -1,9 +1,19 @@
 /** Waits that are events, never times. */
-import { setImmediate as nextTurnOfTheLoop } from 'node:timers/promises';
+import { setImmediate as nextTurnOfTheLoop, setTimeout as pause } from 'node:timers/promises';
 
 /** Everything that could go on by itself has gone on: several turns of the event loop, with all their microtasks. */
 export async function quiet(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await nextTurnOfTheLoop();
+}
+
+/** Where something that is counted comes to a stand. It may take breath meanwhile, as a handler that sends a lot does. */
+export async function standstill(count: () => number): Promise<number> {
+  for (let [before, unchanged] = [count(), 0]; ; before = count()) {
+    await pause(3);
+    await quiet();
+    unchanged = count() === before ? unchanged + 1 : 0;
+    if (unchanged === 3) return before;
+  }
 }
 
 /** Where a promise stands once everything has gone quiet. */

@@ -23,7 +23,7 @@ export function peekAnthropic(event: AnthropicEvent): EventPeek {
   // The input is counted when the message starts; the output is counted up to its end.
   if (type === 'message_start') return usagePeek({ ...members(members(message).usage), output_tokens: undefined });
   if (type === 'message_delta') return usagePeek({ output_tokens: members(usage).output_tokens });
-  return {};
+  return type === 'message_stop' ? { ends: true } : {};
 }
 
 /** Puts the events of one or more messages together; a message that did not end has no stop reason. */

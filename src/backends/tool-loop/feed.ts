@@ -1,4 +1,5 @@
 /** The events of a provider's session, turn by turn, whatever becomes of the connection. */
+import { isAgentFlowError } from '../../errors.js';
 import type { Clock } from '../../internal/clock.js';
 import type { Provider, ToolUse } from '../../providers/provider.js';
 import { BackendError } from '../backend-error.js';
@@ -185,7 +186,9 @@ export class TurnFeed {
   #giveUpOn(error: unknown): void {
     this.#lastError = error;
     const { kind, retryable } = this.#failure(error);
-    if (!retryable && kind !== 'unknown') throw error;
+    const isLost = this.#parts.provider.mode === 'streaming' ? retryable || kind === 'unknown' : kind === 'network';
+    // An error of this package is the provider's last word.
+    if (!isLost || isAgentFlowError(error)) throw error;
   }
 
   #lost(): BackendError {

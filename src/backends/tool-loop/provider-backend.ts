@@ -107,7 +107,8 @@ function endOf(result: SessionResult, provider: string, signal: AbortSignal): Ba
     const told = error instanceof BackendError ? error.failure : failureOf(error, { provider, signal });
     return { type: 'error', error: told };
   }
-  if (result.terminal === 'terminated') return { type: 'error', error: stopFailure(result, provider) };
+  if (result.terminal === 'terminated' || result.limit !== undefined)
+    return { type: 'error', error: stopFailure(result, provider) };
   const cost = costUsd === undefined ? {} : { costUsd };
   return { type: 'result', sessionId, stopReason, numTurns: turns, text, ...cost };
 }

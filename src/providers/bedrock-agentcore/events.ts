@@ -9,7 +9,12 @@ export type HarnessEvent = Readonly<Record<string, unknown>>;
 export function peekHarness(event: HarnessEvent): EventPeek {
   const { text } = members(members(event.contentBlockDelta).delta);
   const usage = usageOf(event);
-  return { ...(typeof text === 'string' ? { text } : {}), ...(usage === undefined ? {} : { usage }) };
+  return {
+    ...(typeof text === 'string' ? { text } : {}),
+    ...(usage === undefined ? {} : { usage }),
+    // The usage comes after it.
+    ...(event.messageStop === undefined ? {} : { ends: true }),
+  };
 }
 
 /** Has the invocation told how it ended? */

@@ -22,8 +22,17 @@ export type ScriptedInput =
   | { readonly type: 'user'; readonly prompt: Prompt }
   | { readonly type: 'results'; readonly results: readonly ToolResult[] };
 
+/** The session a turn belongs to, as it stands. */
+export interface ScriptedTurnInfo {
+  readonly sessionId: string;
+  /** Turns of the session that came to their end, without an interrupt. */
+  readonly earlier: number;
+}
+
 /** One turn: its steps, or a function of the input it answers. */
-export type ScriptedProviderTurn = readonly ScriptedStep[] | ((input: ScriptedInput) => readonly ScriptedStep[]);
+export type ScriptedProviderTurn =
+  | readonly ScriptedStep[]
+  | ((input: ScriptedInput, info: ScriptedTurnInfo) => readonly ScriptedStep[]);
 
 /** An event as a scripted provider tells it: a step, or an input that has arrived. */
 export type ScriptedEvent = { readonly eventId: string } & (

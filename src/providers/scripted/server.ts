@@ -95,9 +95,12 @@ export class ScriptedServer {
   #accept(id: string, input: ScriptedInput): void {
     this.inputs.push(input);
     const session = this.#session(id);
-    tell(session, id, input);
     const turn = this.#turns.shift() ?? [];
-    const steps = typeof turn === 'function' ? turn(input) : turn;
+    const isDone = (event: ScriptedEvent) =>
+      event.type === 'stop' && event.terminal === 'end_turn' && event.reason !== 'interrupted';
+    const earlier = session.log.filter(isDone).length;
+    tell(session, id, input);
+    const steps = typeof turn === 'function' ? turn(input, { sessionId: id, earlier }) : turn;
     const play = () => this.#play(session, id, steps);
     session.last = session.turn === undefined ? play() : session.last.then(play);
   }

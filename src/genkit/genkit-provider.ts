@@ -1,0 +1,275 @@
+import {
+  dynamicTool,
+  type Genkit,
+  type MessageData,
+  type ModelArgument,
+  type Part,
+  type ToolArgument,
+  type z,
+} from 'genkit';
+import { v4 as uuid } from 'uuid';
+import type { Usage } from '../../schemas/index.js';
+import { BackendError } from '../backends/backend-error.js';
+import { type BackendFailure, failure, failureOf } from '../backends/failure.js';
+import { untilAborted } from '../backends/until-aborted.js';
+import { toUsage } from '../backends/usage.js';
+import type {
+  EventPeek,
+  Message,
+  Prompt,
+  ProviderTurn,
+  RequestResponseProvider,
+  ToolResult,
+  ToolUse,
+} from '../providers/provider.js';
+import { EventQueue } from './genkit-backend-queue.js';
+
+/** A tool the model may call; the loop's handler runs it. */
+export interface ToolDefinition {
+  readonly name: string;
+  readonly description: string;
+  /** Zod 3, Genkit's own. */
+  readonly inputSchema?: z.ZodTypeAny;
+  readonly inputJsonSchema?: object;
+}
+
+/** Options of {@link genkitProvider}. */
+export interface GenkitProviderOptions {
+  /** A model's name or reference, as for `ai.generate`. */
+  readonly model: ModelArgument;
+  /** Told to the model before everything else, unless a session says otherwise. */
+  readonly system?: string;
+  /** Definitions, or tools of Genkit's own, of which only the definition is used: the loop's handler runs the calls. */
+  readonly tools?: readonly (ToolDefinition | ToolArgument)[];
+  /** The model's own configuration: `temperature`, `maxOutputTokens` and the like. */
+  readonly config?: Record<string, unknown>;
+  /** @default 'genkit' */
+  readonly name?: string;
+}
+
+/** The whole of a model's answer. */
+export interface GenkitAnswer {
+  readonly eventId: string;
+  readonly type: 'response';
+  readonly message: MessageData;
+  readonly finishReason: string;
+  readonly usage: Usage | undefined;
+}
+
+/** What a Genkit model tells: pieces of its answer, then the whole of it. */
+export type GenkitProviderEvent =
+  | { readonly eventId: string; readonly type: 'chunk'; readonly content: readonly Part[] }
+  | GenkitAnswer;
+
+/** A session of {@link genkitProvider}: the conversation, kept in this process. */
+export interface GenkitProviderSession {
+  readonly id: string;
+  readonly system: string | undefined;
+  readonly messages: MessageData[];
+  /** The model's newest answer. */
+  last: GenkitAnswer | undefined;
+  /** Events so far, for their ids. */
+  events: number;
+}
+
+/**
+ * Any Genkit model as a provider: every turn is one model call, and the tools it asks for are handed back to the loop.
+ *
+ * A session is taken up with its conversation, `messages`, which `SessionResult.transcript` has told; calls at its end
+ * that nobody has answered are run first.
+ */
+export function genkitProvider(
+  ai: Genkit,
+  options: GenkitProviderOptions,
+): RequestResponseProvider<GenkitProviderSession, GenkitProviderEvent, MessageData> {
+  const { name = 'genkit', tools = [] } = options;
+  const model = new GenkitModel(ai, { ...options, name }, tools.map(asTool));
+  return {
+    name,
+    mode: 'request_response',
+    async open({ sessionId = `genkit-${uuid()}`, system = options.system, messages = [] }) {
+      const conversation = structuredClone(messages) as MessageData[];
+      const session: GenkitProviderSession = {
+        id: sessionId,
+        system,
+        messages: conversation,
+        last: undefined,
+        events: 0,
+      };
+      const newest = conversation.at(-1);
+      if (newest?.role === 'model') session.last = answerOf(session, newest, 'stop', undefined);
+      return session;
+    },
+    sessionId: ({ id }) => id,
+    userInput: (prompt: Prompt) => ({
+      role: 'user',
+      content: typeof prompt === 'string' ? [{ text: prompt }] : (structuredClone(prompt) as Part[]),
+    }),
+    resumeInput: (uses, results) => ({ role: 'tool', content: uses.map((use) => resultPart(use, results)) }),
+    request: (session, input, { signal }) => model.turn(session, input, signal),
+    peek,
+    normalize,
+    // A turn that fails leaves nothing behind, so there is never more than the newest answer to go on from.
+    history: async ({ last }) => (last === undefined ? [] : [last]),
+    pending: (events) => usesOf(events.at(-1)),
+    transcript: ({ messages }) => structuredClone(messages) as Message[],
+  };
+}
+
+/** Calls the model, once for each turn. */
+class GenkitModel {
+  readonly #ai: Genkit;
+  readonly #options: GenkitProviderOptions & { readonly name: string };
+  readonly #tools: readonly ToolArgument[];
+
+  constructor(ai: Genkit, options: GenkitProviderOptions & { readonly name: string }, tools: readonly ToolArgument[]) {
+    this.#ai = ai;
+    this.#options = options;
+    this.#tools = tools;
+  }
+
+  async *turn(
+    session: GenkitProviderSession,
+    input: MessageData,
+    signal: AbortSignal,
+  ): AsyncGenerator<GenkitProviderEvent> {
+    const left = new AbortController();
+    const stop = AbortSignal.any([signal, left.signal]);
+    const queue = new EventQueue<GenkitProviderEvent>();
+    try {
+      signal.throwIfAborted();
+      this.#generate(session, input, stop, queue).then(
+        () => queue.end(),
+        (error) => queue.end({ error }),
+      );
+      yield* queue;
+    } finally {
+      left.abort();
+    }
+  }
+
+  /** The conversation changes when the model has answered, and not before: a turn that fails was never asked. */
+  async #generate(
+    session: GenkitProviderSession,
+    input: MessageData,
+    signal: AbortSignal,
+    queue: EventQueue<GenkitProviderEvent>,
+  ): Promise<void> {
+    const { model, config, name } = this.#options;
+    const { system, messages } = session;
+    const first: MessageData[] = system === undefined ? [] : [{ role: 'system', content: [{ text: system }] }];
+    const onChunk = ({ content }: { readonly content: Part[] }) =>
+      queue.push({ eventId: nextId(session), type: 'chunk', content });
+    const generated = this.#ai.generate({
+      model,
+      messages: [...first, ...messages, input],
+      tools: [...this.#tools],
+      returnToolRequests: true,
+      onChunk,
+      abortSignal: signal,
+      ...(config === undefined ? {} : { config }),
+    });
+    try {
+      const { message, finishReason, usage } = await untilAborted(signal, generated);
+      if (message === undefined) throw new BackendError(failure(name, 'incomplete', 'The model gave no answer'));
+      const answer = answerOf(session, message.toJSON(), finishReason ?? 'stop', toUsage(usage));
+      messages.push(input, answer.message);
+      session.last = answer;
+      queue.push(answer);
+    } catch (error) {
+      throw signal.aborted ? error : new BackendError(this.#failure(error));
+    }
+  }
+
+  /** A blocked answer is told by an error whose response says so. */
+  #failure(error: unknown): BackendFailure {
+    const { name } = this.#options;
+    const detail = (error as { detail?: { response?: { finishReason?: unknown } } } | undefined)?.detail;
+    const told = failureOf(error, { provider: name });
+    return detail?.response?.finishReason === 'blocked' ? failure(name, 'refused', told.message, { raw: error }) : told;
+  }
+}
+
+function nextId(session: GenkitProviderSession): string {
+  session.events += 1;
+  return `${session.id}-${session.events}`;
+}
+
+/** The model's answer; a call that comes without a ref gets one, which its result will name. */
+function answerOf(
+  session: GenkitProviderSession,
+  message: MessageData,
+  finishReason: string,
+  usage: Usage | undefined,
+): GenkitAnswer {
+  const eventId = nextId(session);
+  const content = message.content.map((part, index) =>
+    part.toolRequest === undefined || part.toolRequest.ref !== undefined
+      ? part
+      : { ...part, toolRequest: { ...part.toolRequest, ref: `${eventId}.${index}` } },
+  );
+  return { eventId, type: 'response', message: { ...message, content }, finishReason, usage };
+}
+
+function peek(event: GenkitProviderEvent): EventPeek {
+  const { eventId: id } = event;
+  if (event.type === 'chunk') return { id, text: textOf(event.content) };
+  return { id, ends: true, ...(event.usage === undefined ? {} : { usage: event.usage }) };
+}
+
+function normalize(events: readonly GenkitProviderEvent[]): ProviderTurn {
+  const last = events.at(-1);
+  if (last?.type !== 'response')
+    return {
+      terminal: 'terminated',
+      stopReason: 'no_response',
+      text: '',
+      toolUses: [],
+      serverToolUses: [],
+      usage: undefined,
+    };
+  const toolUses = usesOf(last);
+  const isDone = last.finishReason === 'stop' || last.finishReason === 'unknown' || last.finishReason === 'other';
+  return {
+    terminal: toolUses.length > 0 ? 'requires_action' : isDone ? 'end_turn' : 'terminated',
+    stopReason: toolUses.length > 0 ? 'tool_use' : last.finishReason === 'stop' ? 'end_turn' : last.finishReason,
+    text: textOf(last.message.content),
+    toolUses,
+    serverToolUses: [],
+    usage: last.usage,
+  };
+}
+
+function usesOf(event: GenkitProviderEvent | undefined): ToolUse[] {
+  if (event?.type !== 'response') return [];
+  return event.message.content.flatMap(({ toolRequest }) =>
+    toolRequest === undefined ? [] : [{ id: toolRequest.ref ?? '', name: toolRequest.name, input: toolRequest.input }],
+  );
+}
+
+/** The result as Genkit's own tools would give it: an object where it is one, else the text. */
+function resultPart({ id, name }: ToolUse, results: readonly ToolResult[]): Part {
+  const { text = '', isError = true } = results.find(({ toolUseId }) => toolUseId === id) ?? {};
+  return { toolResponse: { name, ref: id, output: isError ? { error: text } : asValue(text) } };
+}
+
+function asValue(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? value : text;
+  } catch {
+    return text;
+  }
+}
+
+function textOf(content: readonly { readonly text?: string | undefined }[]): string {
+  return content.map(({ text }) => text ?? '').join('');
+}
+
+/** Genkit wants a function with every tool; this one is never called, because requests are returned. */
+function asTool(tool: ToolDefinition | ToolArgument): ToolArgument {
+  if (typeof tool !== 'object' || '__action' in tool || !('description' in tool)) return tool as ToolArgument;
+  const { name, description, inputSchema, inputJsonSchema } = tool as ToolDefinition;
+  const schema = inputSchema === undefined ? { inputJsonSchema: inputJsonSchema ?? {} } : { inputSchema };
+  return dynamicTool({ name, description, ...schema }, async () => ({}));
+}
