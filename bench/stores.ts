@@ -38,7 +38,13 @@ const messages = [
 const patch = messages.map((value) => ({ op: 'add' as const, path: '/state/messages/-', value }));
 const data = JSON.stringify(patch);
 const ttlMs = 3_600_000;
-const marks = [10, 100, 1_000, 10_000];
+/** At which turn we look, and how far around it. */
+const marks = [
+  { turn: 10, width: 8 },
+  { turn: 100, width: 50 },
+  { turn: 1_000, width: 300 },
+  { turn: 10_000, width: 300 },
+] as const;
 const sessionsAtOnce = 50;
 const messagesToResume = 10_000;
 
@@ -150,14 +156,12 @@ async function longConversation({ store, append }: Rival): Promise<{ ours: numbe
   const conversation = await Conversation.begin(store, 'long');
   const ours: number[] = [];
   const bare: number[] = [];
-  for (let turn = 1; turn <= 10_500; turn++) {
+  for (let turn = 1; turn <= 10_300; turn++) {
     ours.push(await microsOf(() => conversation.turn()));
     bare.push(await microsOf(() => append(0, turn)));
   }
   const around = (all: readonly number[]) =>
-    marks.map((mark) =>
-      median(all.slice(mark - Math.min(mark, 500) + (mark === 10 ? 5 : 0), mark + Math.min(mark, 500))),
-    );
+    marks.map(({ turn, width }) => median(all.slice(turn - width, turn + width)));
   return { ours: around(ours), bare: around(bare) };
 }
 
@@ -215,24 +219,17 @@ async function answer(): Promise<Answer> {
   const goals = [];
   for (const rival of rivals) {
     const long = await longConversation(rival);
-    const last = marks.length - 1;
-    const [first = Number.NaN, toBare = Number.NaN] = [long.ours[0], (long.ours[last] ?? 0) / (long.bare[last] ?? 0)];
-    const growth = (long.ours[last] ?? Number.NaN) / first;
-    rows.save.push([
-      rival.name,
-      ...long.ours.map(short),
-      rival.bareName,
-      short(long.bare[last] ?? 0),
-      times(toBare),
-      times(growth),
-    ]);
+    const ratios = long.ours.map((micros, index) => micros / (long.bare[index] ?? Number.NaN));
+    const [early = Number.NaN, , , late = Number.NaN] = ratios;
+    const last = [long.ours, long.bare].map((all) => short(all.at(-1) ?? Number.NaN));
+    rows.save.push([rival.name, rival.bareName, ...ratios.map(times), ...last]);
     const many = await manyConversations(rival);
     rows.many.push([rival.name, short(many.ours), short(many.bare), times(many.ours / many.bare)]);
     const resume = await resumption(rival);
     rows.resume.push([rival.name, short(resume.ours), short(resume.bare), times(resume.ours / resume.bare)]);
     goals.push(
-      atMost(`${rival.name}: a save ≤ 2.5× the bare ${rival.bareName}`, 2.5, toBare),
-      atMost(`${rival.name}: turn 10,000 ≤ 1.3× turn 10`, 1.3, growth),
+      atMost(`${rival.name}: a save ≤ 2.5× the bare ${rival.bareName}, at every turn`, 2.5, Math.max(...ratios)),
+      atMost(`${rival.name}: turn 10,000 costs ≤ 1.3× turn 10, both beside the bare`, 1.3, late / early),
       atLeast(`${rival.name}: 50 sessions ≥ 0.5× the bare throughput`, 0.5, many.ours / many.bare),
       atMost(`${rival.name}: resuming 10,000 messages ≤ 2× the bare read`, 2, resume.ours / resume.bare),
     );
@@ -240,9 +237,9 @@ async function answer(): Promise<Answer> {
   }
   await server.stop();
   await redisServer?.stop();
-  const turnHeadings = marks.map((mark) => `turn ${count(mark)}`);
+  const turnHeadings = marks.map(({ turn }) => `turn ${count(turn)}`);
   const tables: Table[] = [
-    { headings: ['µs per save', ...turnHeadings, 'bare', 'bare', 'ours / bare', '10,000 / 10'], rows: rows.save },
+    { headings: ['a save / the bare', 'bare', ...turnHeadings, 'µs, ours', 'µs, bare'], rows: rows.save },
     { headings: [`${sessionsAtOnce} sessions at once, per s`, 'saves', 'bare', 'ours / bare'], rows: rows.many },
     { headings: ['ms to resume 10,000 messages', 'load', 'bare read', 'ours / bare'], rows: rows.resume },
   ];

@@ -120,8 +120,8 @@ export interface TurnsOptions<In, Stream> {
 export interface Responder<Chunk> {
   /**
    * Sends one chunk; any value the schema accepts is a chunk, `''`, `0`, `false` and `null` too. Resolves when there is
-   * room for the next one. Rejects with `InvalidValueError`, with `TURN_INTERRUPTED` in a turn that was cut short, and with
-   * the run's end after it.
+   * room for the next one. Throws at once, so that a handler that does not await misses nothing: `InvalidValueError`,
+   * `TURN_INTERRUPTED` in a turn that was cut short, `RUN_ABORTED` or `RUN_ENDED` after the run.
    */
   send(chunk: Chunk): Promise<void>;
   /** Ends the turn: the reader's loop ends. */
@@ -220,7 +220,10 @@ export interface Agent<State, In, Out, Stream, Init = State, Sent = In> {
    * Throws `InvalidValueError` for options that are wrong in themselves.
    */
   streamBidi(options?: StreamBidiOptions<Init>): Connection<Sent, Stream, AgentOutput<State, Out>>;
-  /** Sends one input, or several in order, closes, and waits for the result. */
+  /**
+   * Sends one input, or several in order, closes, and waits for the result. An array is several inputs; where one input
+   * is itself an array, wrap it in another.
+   */
   run(input: Sent | readonly Sent[], options?: StreamBidiOptions<Init>): Promise<AgentOutput<State, Out>>;
   /** Watches the run that is open for a session in this process. Throws `SESSION_NOT_RUNNING`. */
   watch(sessionId: string, options?: WatchOptions): AsyncIterableIterator<WatchEvent<Stream>>;

@@ -1,4 +1,10 @@
-/** A model behind an HTTP API, with tools, as a backend: ask, run the calls, answer them, until the model is done. */
+/**
+ * A model behind an HTTP API, with tools, as a backend: ask, run the calls, answer them, until the model is done.
+ *
+ * A turn that fails is dropped whole, its calls too, for the conversation is kept on this side and can go back. The tool
+ * loop does otherwise: it finishes what a hosted session has begun. The vendors' providers run under it as well, for those
+ * who want its journal, budgets and guards.
+ */
 import { type Clock, systemClock } from '../internal/clock.js';
 import type { OpenOptions, RequestResponseProvider, ToolResult, ToolUse } from '../providers/provider.js';
 import type { Backend, BackendEvent, BackendFailure, BackendSessionOptions } from './backend.js';

@@ -2,7 +2,8 @@ import type { Genkit, z } from 'genkit';
 import type { Agent, AgentConfig, AgentHandler, AnySchema, HandlerResult, StreamBidiOptions } from '../agent/agent.js';
 import { AgentCore } from '../agent/define-agent.js';
 import { agentDefinition } from '../agent/definition.js';
-import { AgentFlowError, InvalidValueError, toAgentFlowError } from '../errors.js';
+import type { RunConnection } from '../connection/run-connection.js';
+import { AgentFlowError, InvalidValueError, isAgentFlowError, toAgentFlowError } from '../errors.js';
 import { observable } from './chat/observed-run.js';
 import { type ChatAgent, type ChatRuns, defineChatAgent } from './chat-agent.js';
 import { type AgentFlow, defineAgentFlow, launchIn } from './flow.js';
@@ -94,18 +95,29 @@ export function defineAgent<
     sessions: core.sessions,
     streamBidi,
     watch: (sessionId, options) => core.watch(sessionId, options),
-    async run(input, options) {
+    run(input, options) {
       const connection = streamBidi(options);
-      try {
-        for (const each of Array.isArray(input) ? (input as readonly Sent[]) : [input as Sent]) connection.send(each);
-        connection.close();
-      } catch (error) {
-        connection.fail(toAgentFlowError(error));
-      }
+      sendAll(connection, Array.isArray(input) ? (input as readonly Sent[]) : [input as Sent]);
       return connection.output();
     },
   };
   return withChat(agent, chatAgent);
+}
+
+/** Sends the inputs and closes. One that is refused fails the run: a result that misses an input would be a lie. */
+function sendAll<Sent, Stream, Output>(connection: RunConnection<Sent, Stream, Output>, inputs: readonly Sent[]): void {
+  const failWith = (error: unknown) => connection.fail(toAgentFlowError(error));
+  try {
+    for (const input of inputs) {
+      connection.send(input, { policy: 'queue' }).catch((error: unknown) => {
+        // An agent may end its run before it has read everything; that is its own decision.
+        if (isAgentFlowError(error) && error.code === 'INPUT_QUEUE_FULL') failWith(error);
+      });
+    }
+    connection.close();
+  } catch (error) {
+    failWith(error);
+  }
 }
 
 /** Not a member that a copy or JSON would ask for: where there is no chat, only who wants one is told. */

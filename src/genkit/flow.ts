@@ -120,10 +120,19 @@ async function serve<State, Out, Stream, Sent>(
   output.catch(() => {});
   try {
     for await (const chunk of connection.receiveAll()) sendChunk(chunk);
-  } catch {
-    // The run's error; the output rejects with it too.
+  } catch (error) {
+    // The run's own error, which the output rejects with as well; or nobody can be told of chunks any more.
+    connection.fail(toAgentFlowError(error));
   }
   return output;
+}
+
+async function closeSource(source: AsyncIterator<unknown>): Promise<void> {
+  try {
+    await source.return?.();
+  } catch {
+    // The run is over; what its source thinks of that changes nothing.
+  }
 }
 
 /**
@@ -157,5 +166,5 @@ async function feed<Sent, Stream, Output>(
   }
   if (served === 0 && refusal !== undefined) connection.fail(toAgentFlowError(refusal));
   else connection.close();
-  await Promise.resolve(source.return?.()).catch(() => {});
+  await closeSource(source);
 }

@@ -1,8 +1,9 @@
 import type { Genkit, MessageData, ModelArgument, Part, ToolArgument, ToolResponsePart } from 'genkit';
 import { v4 as uuid } from 'uuid';
 import type { Backend, BackendEvent, BackendSessionOptions, Prompt, ResultEvent } from '../backends/backend.js';
-import { type BackendFailure, failure, failureOf } from '../backends/failure.js';
+import { type BackendFailure, failure } from '../backends/failure.js';
 import type { TelemetryOptions } from '../backends/telemetry.js';
+import { genkitFailure } from './genkit-backend-failure.js';
 import { EventQueue } from './genkit-backend-queue.js';
 import { GenerateWatch } from './genkit-backend-watch.js';
 
@@ -166,14 +167,7 @@ class GenkitTurn {
 
   #failure(thrown: unknown, { isSpeaking, modelError }: GenerateWatch): BackendFailure {
     const { name: provider } = this.#options;
-    const told = failureOf(thrown, { provider, signal: this.#stop });
-    if (told.kind === 'cancelled') return told;
-    const { finishReason, isResponse, status } = generationFacts(thrown);
-    if (finishReason === 'blocked') return failure(provider, 'refused', told.message, { raw: thrown });
-    if (isResponse && status === 'ABORTED') return failure(provider, 'limit', told.message, { raw: thrown });
-    // Plugins lose the cause of a connection that breaks: all there is to tell is that a model call failed, and when.
-    if (told.kind !== 'unknown' || status !== undefined || thrown !== modelError) return told;
-    return { ...told, kind: isSpeaking ? 'network' : 'unknown', retryable: true };
+    return genkitFailure(thrown, { provider, signal: this.#stop, isModelCall: thrown === modelError, isSpeaking });
   }
 }
 
@@ -184,14 +178,6 @@ function userMessage(prompt: Prompt): MessageData {
     role: 'user',
     content: typeof prompt === 'string' ? [{ text: prompt }] : (structuredClone(prompt) as Part[]),
   };
-}
-
-/** What Genkit's errors carry about the response they are for; read from fields, because there may be two copies of Genkit. */
-function generationFacts(thrown: unknown): { finishReason?: unknown; isResponse: boolean; status?: unknown } {
-  if (typeof thrown !== 'object' || thrown === null) return { isResponse: false };
-  const { detail, status } = thrown as { detail?: { response?: { finishReason?: unknown } }; status?: unknown };
-  const finishReason = detail?.response?.finishReason;
-  return { finishReason, isResponse: detail?.response !== undefined, status };
 }
 
 function modelName(model: ModelArgument): string | undefined {

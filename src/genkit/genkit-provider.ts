@@ -10,7 +10,7 @@ import {
 import { v4 as uuid } from 'uuid';
 import type { Usage } from '../../schemas/index.js';
 import { BackendError } from '../backends/backend-error.js';
-import { type BackendFailure, failure, failureOf } from '../backends/failure.js';
+import { failure } from '../backends/failure.js';
 import { untilAborted } from '../backends/until-aborted.js';
 import { toUsage } from '../backends/usage.js';
 import type {
@@ -22,6 +22,7 @@ import type {
   ToolResult,
   ToolUse,
 } from '../providers/provider.js';
+import { genkitFailure } from './genkit-backend-failure.js';
 import { EventQueue } from './genkit-backend-queue.js';
 
 /** A tool the model may call; the loop's handler runs it. */
@@ -68,8 +69,8 @@ export interface GenkitProviderSession {
   readonly messages: MessageData[];
   /** The model's newest answer. */
   last: GenkitAnswer | undefined;
-  /** Events so far, for their ids. */
-  events: number;
+  /** Ids of the calls so far. */
+  readonly refs: Set<string>;
 }
 
 /**
@@ -94,9 +95,11 @@ export function genkitProvider(
         system,
         messages: conversation,
         last: undefined,
-        events: 0,
+        refs: new Set(),
       };
       const newest = conversation.at(-1);
+      for (const { content } of conversation.slice(0, -1))
+        for (const { toolRequest } of content) if (toolRequest?.ref !== undefined) session.refs.add(toolRequest.ref);
       if (newest?.role === 'model') session.last = answerOf(session, newest, 'stop', undefined);
       return session;
     },
@@ -158,8 +161,11 @@ class GenkitModel {
     const { model, config, name } = this.#options;
     const { system, messages } = session;
     const first: MessageData[] = system === undefined ? [] : [{ role: 'system', content: [{ text: system }] }];
-    const onChunk = ({ content }: { readonly content: Part[] }) =>
-      queue.push({ eventId: nextId(session), type: 'chunk', content });
+    let isSpeaking = false;
+    const onChunk = ({ content }: { readonly content: Part[] }) => {
+      isSpeaking = true;
+      queue.push({ eventId: uuid(), type: 'chunk', content });
+    };
     const generated = this.#ai.generate({
       model,
       messages: [...first, ...messages, input],
@@ -177,37 +183,31 @@ class GenkitModel {
       session.last = answer;
       queue.push(answer);
     } catch (error) {
-      throw signal.aborted ? error : new BackendError(this.#failure(error));
+      throw signal.aborted
+        ? error
+        : new BackendError(genkitFailure(error, { provider: name, signal, isModelCall: true, isSpeaking }));
     }
   }
-
-  /** A blocked answer is told by an error whose response says so. */
-  #failure(error: unknown): BackendFailure {
-    const { name } = this.#options;
-    const detail = (error as { detail?: { response?: { finishReason?: unknown } } } | undefined)?.detail;
-    const told = failureOf(error, { provider: name });
-    return detail?.response?.finishReason === 'blocked' ? failure(name, 'refused', told.message, { raw: error }) : told;
-  }
 }
 
-function nextId(session: GenkitProviderSession): string {
-  session.events += 1;
-  return `${session.id}-${session.events}`;
-}
-
-/** The model's answer; a call that comes without a ref gets one, which its result will name. */
+/**
+ * The model's answer. Calls are known by their ids for as long as the session lives, so one that comes without a ref, or
+ * with one that was there before (some models count from 0 in every answer), gets another, which its result will name.
+ */
 function answerOf(
-  session: GenkitProviderSession,
+  { refs }: GenkitProviderSession,
   message: MessageData,
   finishReason: string,
   usage: Usage | undefined,
 ): GenkitAnswer {
-  const eventId = nextId(session);
-  const content = message.content.map((part, index) =>
-    part.toolRequest === undefined || part.toolRequest.ref !== undefined
-      ? part
-      : { ...part, toolRequest: { ...part.toolRequest, ref: `${eventId}.${index}` } },
-  );
+  const eventId = uuid();
+  const content = message.content.map((part, index) => {
+    if (part.toolRequest === undefined) return part;
+    const { ref } = part.toolRequest;
+    const id = ref === undefined || refs.has(ref) ? `${eventId}.${index}` : ref;
+    refs.add(id);
+    return { ...part, toolRequest: { ...part.toolRequest, ref: id } };
+  });
   return { eventId, type: 'response', message: { ...message, content }, finishReason, usage };
 }
 

@@ -99,9 +99,14 @@ export class Actor {
     return request;
   }
 
-  /** Resolves when what was taken so far is in the store, where there is one. */
-  saved(): Promise<void> {
-    return this.#parts.memory?.flush() ?? Promise.resolve();
+  /** Resolves when what was taken so far is in the store, where there is one. An agent that cannot be remembered ends. */
+  async saved(): Promise<void> {
+    try {
+      await this.#parts.memory?.flush();
+    } catch (error) {
+      this.#life.crash(error);
+      throw error;
+    }
   }
 
   /** It was taken, and its turn has not come. */

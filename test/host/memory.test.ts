@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { scriptedBackend } from '../../src/backends/scripted.js';
+import { AgentFlowError } from '../../src/errors.js';
 import { createAgentHost, halt, noreply } from '../../src/host/host.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { SqliteSessionStore } from '../../src/stores/sqlite.js';
@@ -102,6 +103,43 @@ describe('a host with a store', () => {
     await expect(host.notify('a', () => {})).rejects.toMatchObject({ code: 'INVALID_VALUE' });
     await host.notifyAck('a', 'mutate');
     expect(told('callback.failed')).toMatchObject([{ callback: 'handleEvent' }]);
+  });
+});
+
+describe('a closed host', () => {
+  it('lets the turn in flight end, tells who waits, and starts nothing more', async () => {
+    const { start, host } = harness();
+    const gate = new Gate();
+    await start({}, {}, gate.turn);
+    const first = host.ask('a', '1');
+    const second = host.ask('a', '2');
+    await settled();
+    const closed = host.close();
+    gate.open();
+    expect((await first).text).toBe('gated');
+    await expect(second).rejects.toMatchObject({ code: 'AGENT_TERMINATED', details: { reason: 'closed' } });
+    await closed;
+    await expect(start()).rejects.toMatchObject({ code: 'HOST_CLOSED', status: 'FAILED_PRECONDITION' });
+  });
+});
+
+describe('a store that fails', () => {
+  it('ends the agent, also one that does nothing, instead of going on without its memory', async () => {
+    const store = new MemorySessionStore();
+    let fails = false;
+    const tenant = store.forTenant('t');
+    const save = tenant.save.bind(tenant);
+    tenant.save = (...args) =>
+      fails ? Promise.reject(new AgentFlowError('STORE_FAILED', 'The disk is full')) : save(...args);
+    store.forTenant = () => tenant;
+    const { start, host, told } = harness({ store });
+    await start();
+    await host.halt('a');
+    await settled();
+    fails = true;
+    await expect(host.tell('a', 'x')).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    await settled();
+    expect(told('terminated')).toMatchObject([{ reason: 'crashed', code: 'STORE_FAILED' }]);
   });
 });
 

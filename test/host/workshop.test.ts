@@ -211,4 +211,13 @@ describe("AgentWorkshop's contract", () => {
     expect([await host.totalCost('a'), backend.remaining, backend.active]).toEqual([0.8, 1, 0]);
     expect(await host.budget('a')).toMatchObject({ spentUsd: 0.8, remainingUsd: 0 });
   });
+
+  it('a turn with more events than are kept says so, or fails where nothing may be left out', async () => {
+    const { start, host } = harness();
+    const many: BackendEvent[] = [...'abc'].map((text) => ({ type: 'text', text }) as const);
+    await start({}, { maxEventsPerTurn: 2 }, [...many, { type: 'result' }]);
+    expect(await host.ask('a', 'go')).toMatchObject({ text: 'abc', omittedEvents: 2, events: [{}, {}] });
+    await start({}, { name: 'b', maxEventsPerTurn: 2, eventRetention: 'lossless' }, [...many, { type: 'result' }]);
+    await expect(host.ask('b', 'go')).rejects.toMatchObject({ code: 'TURN_EVENTS_OVERFLOW' });
+  });
 });

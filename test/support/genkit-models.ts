@@ -1,6 +1,7 @@
 /** The backend suite's model behind `genkitBackend`: a Genkit model of our own, or Gemini's plugin and a local server. */
 import { googleAI } from '@genkit-ai/google-genai';
 import { type GenerateRequest, type Genkit, GenkitError, genkit, z } from 'genkit';
+import type { Backend } from '../../src/backends/backend.js';
 import { genkitBackend } from '../../src/genkit/genkit-backend.js';
 import type { AskedTurn, BackendUnderTest, ModelFailure, ModelTurn } from '../../src/testing/backend-suite.js';
 import { GeminiError, type GeminiRequest, startGeminiServer } from './gemini-server.js';
@@ -38,14 +39,31 @@ function askedOf(messages: readonly Message[]): AskedTurn {
   };
 }
 
-/** A model in this process. @param streams false for one that only answers whole; @param heeds false for one that does not heed its signal */
-export function inProcessModel({ streams = true, heeds = true } = {}): BackendUnderTest {
+/** How a model in this process behaves. */
+interface ModelManners {
+  /** False for one that only answers whole. */
+  readonly streams?: boolean;
+  /** False for one that does not heed its signal. */
+  readonly heeds?: boolean;
+}
+
+/** `genkitBackend` on a model in this process. */
+export function inProcessModel(manners: ModelManners = {}): BackendUnderTest {
+  return modelUnderTest(manners, (ai, output) =>
+    genkitBackend(ai, { model: 'suite', tools: [defineLookUp(ai, output)] }),
+  );
+}
+
+/** A backend on the model `suite` in this process; the tool `look_up` is to give what `output` says. */
+export function modelUnderTest(
+  { streams = true, heeds = true }: ModelManners,
+  backendOf: (ai: Genkit, output: () => string) => Backend,
+): BackendUnderTest {
   const ai = genkit({});
   const turns: ModelTurn[] = [];
   const asked: AskedTurn[] = [];
   let working = 0;
   let output = '';
-  const lookUp = defineLookUp(ai, () => output);
   ai.defineModel({ name: 'suite', apiVersion: 'v2' }, async (request, { sendChunk, abortSignal }) => {
     const isAnswer = request.messages.at(-1)?.role === 'tool';
     const [turn = {}] = turns;
@@ -67,7 +85,7 @@ export function inProcessModel({ streams = true, heeds = true } = {}): BackendUn
     }
   });
   return {
-    backend: genkitBackend(ai, { model: 'suite', tools: [lookUp] }),
+    backend: backendOf(ai, () => output),
     play: (turn) => void turns.push(turn),
     asked: () => asked,
     working: () => working,
