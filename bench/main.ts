@@ -4,7 +4,7 @@
  */
 import { fork } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { argv, env, version } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { build } from 'tsup';
@@ -39,17 +39,24 @@ async function buildChild(): Promise<void> {
 }
 
 async function askAll(chosen: readonly string[]): Promise<string> {
+  const load = loadavg()[0]?.toFixed(1);
+  const machine = `${cpus().length} cores of ${cpus()[0]?.model ?? 'an unknown machine'}, load ${load} before the start`;
+  const sections = [`Node ${version}, ${machine}.`];
   const start = performance.now();
-  const sections = [`Node ${version}, ${cpus().length} cores of ${cpus()[0]?.model ?? 'an unknown machine'}.`];
   console.log(sections[0]);
   for (const { name, title } of questions) {
     if (!chosen.includes(name)) continue;
+    const asked = performance.now();
     const section = toMarkdown(title, await ask(name));
-    console.log(`\n${section}`);
+    console.log(`\n${section}\n\n${seconds(asked)}`);
     sections.push(section);
   }
-  console.log(`\n${Math.round((performance.now() - start) / 1_000)} s`);
+  console.log(`\nTogether ${seconds(start)}`);
   return sections.join('\n\n');
+}
+
+function seconds(since: number): string {
+  return `${Math.round((performance.now() - since) / 1_000)} s`;
 }
 
 function ask(name: string): Promise<Answer> {

@@ -21,7 +21,9 @@ const pages = [
   'README.md',
   'samples/README.md',
   'schemas/README.md',
-  ...readdirSync('docs').map((name) => `docs/${name}`),
+  ...readdirSync('docs', { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
 ];
 
 /** The TypeScript blocks of all pages, under the names they are compiled as. */

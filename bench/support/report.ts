@@ -49,12 +49,12 @@ function tableToMarkdown({ headings, rows }: Table): string {
 
 /** A goal that a ratio stays at or below a limit. */
 export function atMost(wanted: string, limit: number, measured: number, unit = '×'): Goal {
-  return { wanted, measured: `${short(measured)}${unit}`, isMet: measured <= limit };
+  return { wanted, measured: withUnit(measured, unit), isMet: measured <= limit };
 }
 
 /** A goal that a ratio reaches a limit. */
 export function atLeast(wanted: string, limit: number, measured: number, unit = '×'): Goal {
-  return { wanted, measured: `${short(measured)}${unit}`, isMet: measured >= limit };
+  return { wanted, measured: withUnit(measured, unit), isMet: measured >= limit };
 }
 
 /** Three digits that matter; `–` for what was not measured. */
@@ -70,5 +70,9 @@ export function count(value: number): string {
 }
 
 export function times(value: number): string {
-  return Number.isFinite(value) ? `${short(value)}×` : '–';
+  return withUnit(value, '×');
+}
+
+function withUnit(value: number, unit: string): string {
+  return Number.isFinite(value) ? `${short(value)}${unit}` : '–';
 }

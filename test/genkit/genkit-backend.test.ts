@@ -6,6 +6,7 @@ import {
   type Genkit,
   GenkitError,
   genkit,
+  ToolInterruptError,
   z,
 } from 'genkit';
 import { describe, expect, test } from 'vitest';
@@ -243,7 +244,9 @@ describe('tools', () => {
       [calling({ name: 'ask', ref: 'r' }), said('Thanks.'), said('Yes?')],
       (ai) => ({
         tools: [
-          ai.defineTool({ name: 'ask', description: 'asks', inputSchema: z.any() }, async (_, run) => run.interrupt()),
+          ai.defineTool({ name: 'ask', description: 'asks', inputSchema: z.any() }, async () => {
+            throw new ToolInterruptError();
+          }),
         ],
       }),
     );

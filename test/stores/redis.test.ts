@@ -1,4 +1,4 @@
-import { Redis } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 import { createClient } from 'redis';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { type RedisClient, RedisSessionStore } from '../../src/stores/redis.js';
@@ -51,6 +51,11 @@ async function ioredis({ port }: RedisServer): Promise<OpenClient> {
   return { client, close: () => client.disconnect() };
 }
 
+async function cluster({ port }: RedisServer): Promise<OpenClient> {
+  const client = new Cluster([{ host: '127.0.0.1', port }]);
+  return { client, close: () => client.disconnect() };
+}
+
 async function nodeRedis({ url }: RedisServer): Promise<OpenClient> {
   const client = createClient({ url });
   await client.connect();
@@ -59,4 +64,4 @@ async function nodeRedis({ url }: RedisServer): Promise<OpenClient> {
 
 suite('a client of ioredis', () => RedisServer.start(), ioredis);
 suite('a client of redis', () => RedisServer.start('--appendonly', 'no'), nodeRedis);
-suite('a cluster', () => RedisServer.startCluster(), ioredis);
+suite('a cluster, with a client of ioredis', () => RedisServer.startCluster(), cluster);

@@ -64,7 +64,7 @@ const rooms: Readonly<Record<string, Room>> = {
   server: { imports: ['agent', 'connection', ...ground], asTypes: ['agent'] },
   client: { imports: ['connection', ...ground], neutral: true },
   testing: { imports: [store, connection, transport, backend, provider, behaviour, engine, ...ground] },
-  index: { imports: ['session', 'connection', 'agent', 'genkit', 'host', backend, provider, ...ground] },
+  index: { imports: ['session', 'connection', 'agent', 'genkit', 'host', 'backends', provider, ...ground] },
 };
 
 /** The room a file stands in: its folder in `src`, or its own name when it stands alone; undefined outside the table. */

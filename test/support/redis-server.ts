@@ -38,7 +38,7 @@ export class RedisServer {
 
   /** Starts a cluster of one node: it has every slot, and refuses what does not keep to one. */
   static async startCluster(): Promise<RedisServer> {
-    const server = await RedisServer.start('--cluster-enabled', 'yes');
+    const server = await RedisServer.start('--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1');
     server.#cli('cluster', 'addslotsrange', '0', '16383');
     while (!server.#cli('cluster', 'info').includes('cluster_state:ok'));
     return server;

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { PGlite } from '@electric-sql/pglite';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -121,6 +122,41 @@ describe('migrations', () => {
 });
 
 describe('what is in the tables', () => {
+  test('can be used with few rights', async () => {
+    const { store: owners, tablePrefix: p } = await freshStore();
+    await pool.query(`CREATE ROLE ${p}app LOGIN`);
+    await pool.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON ${p}sessions, ${p}versions, ${p}inputs TO ${p}app`);
+    await pool.query(`GRANT USAGE ON ${p}numbers TO ${p}app`);
+    const client = new pg.Client({ ...server.connection, user: `${p}app` });
+    await client.connect();
+    onTestFinished(() => client.end());
+    const store = new PostgresSessionStore({ client, tablePrefix: p });
+    const lease = await create(store, 'session');
+    await store.accept(lease, { id: 'i', run: 'r', turn: 1, attempt: 1, done: false });
+    await store.save(lease, { expectedVersion: 1, change: countTo(1), keepVersions: 1 });
+    await store.renew(lease, 1_000);
+    await store.release(lease);
+    expect(await newestRecord(store, 'session')).toEqual({ count: 1 });
+    expect(await allIds(store)).toEqual(['session']);
+    expect(await store.delete('session')).toBe(true);
+    expect(await owners.load('session')).toBeUndefined();
+  });
+
+  test('is pruned and erased by the statements of the manual', async () => {
+    const store = new PostgresSessionStore({ pool });
+    await store.migrate();
+    for (const id of ['old', 'old but held', 'new']) await store.release(await create(store, id));
+    await hold(store, 'old but held');
+    await create(store.forTenant('acme'), 'session');
+    await hold(store, 'never used');
+    await pool.query("UPDATE genkitx_agent_sessions SET updated_at = now() - interval '1 year' WHERE id LIKE 'old%'");
+    await pool.query("UPDATE genkitx_agent_sessions SET lease_until = now() - interval '1 year' WHERE place IS NULL");
+    const manual = readFileSync(new URL('../../../docs/stores.md', import.meta.url), 'utf8');
+    await pool.query(/```sql\n(.*?)```/s.exec(manual)?.[1] ?? expect.fail());
+    const left = await rows('SELECT tenant, id FROM genkitx_agent_sessions ORDER BY id');
+    expect(left.map(({ id }) => id)).toEqual(['new', 'old but held']);
+  });
+
   test('can be read with SQL', async () => {
     const { store, tablePrefix: p } = await freshStore();
     const tenant = store.forTenant('acme');
