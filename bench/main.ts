@@ -19,9 +19,11 @@ const built = `${here}../node_modules/.cache/genkitx-agent-bench`;
 const childEnv = { ...env, NODE_ENV: 'production', GENKIT_ENV: 'prod' };
 
 const names = argv.slice(2).filter((argument) => !argument.startsWith('--'));
+const isToBeKept = argv.includes('--write');
+if (isToBeKept && names.length > 0) throw new Error('--write replaces all tables: name no question beside it');
 await buildChild();
 const results = await askAll(names.length === 0 ? questions.map(({ name }) => name) : names);
-if (argv.includes('--write')) keep(results);
+if (isToBeKept) keep(results);
 
 /** As the package itself is built: run from the sources, tsx would give a name to every closure each time it is made. */
 async function buildChild(): Promise<void> {

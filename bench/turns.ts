@@ -111,7 +111,7 @@ async function answer(): Promise<Answer> {
     const power = wholeExponent(course);
     const cells = marks.map((_, index) => short(course.perTurn[index] ?? Number.NaN));
     rows.push([name, ...cells, times(late / early), short(power), count(course.reached)]);
-    if (!isOurs || name.endsWith('read')) continue;
+    if (!isOurs) continue;
     goals.push(atMost(`${name}: turn 10,000 ≤ 1.3× turn 100`, 1.3, late / early));
     goals.push(atMost(`${name}: exponent of the whole ≤ 1.1`, 1.1, power, ''));
   }

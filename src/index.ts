@@ -52,6 +52,8 @@ export {
 export { abortOnClose, abortSignalOf, type ClosableRequest, type ClosableResponse } from './genkit/abort-on-close.js';
 export { type AgentBackendOptions, type AgentBackendSession, agentBackend } from './genkit/agent-backend.js';
 export {
+  type BackendHandler,
+  type BackendHandlerArgs,
   type BackendHandlerOptions,
   type BackendInput,
   BackendInputSchema,

@@ -1,7 +1,7 @@
 /** Any backend as an agent's handler: so it gets sessions, a store, the Dev UI and sockets. */
 import { MessageSchema } from 'genkit';
 import { z } from '../../schemas/zod.js';
-import type { AgentHandler, HandlerArgs, Turn, Usage } from '../agent/agent.js';
+import type { HandlerArgs, HandlerResult, Turn, Usage } from '../agent/agent.js';
 import type { Backend, BackendEvent, BackendSessionOptions, Message, Prompt, Response } from '../backends/backend.js';
 import { resumeSession } from '../backends/backend-session.js';
 import { type PromptOutcome, runPrompt } from '../backends/run-prompt.js';
@@ -26,6 +26,18 @@ export const BackendInputSchema = z.union([z.string(), MessageSchema]);
 /** What a backend's agent takes: text, or a Genkit message. */
 export type BackendInput = z.output<typeof BackendInputSchema>;
 
+/** As much of a handler's arguments as a backend needs; so its agent may remember more, and take less. */
+export interface BackendHandlerArgs<Chunk>
+  extends Pick<HandlerArgs<BackendState, BackendInput, Chunk>, 'responder' | 'turns'> {
+  readonly session: {
+    readonly state: Readonly<BackendState>;
+    updateState(recipe: (draft: BackendState) => void): Promise<void>;
+  };
+}
+
+/** A handler that answers every input with a backend's turn. */
+export type BackendHandler<Chunk = string> = (args: BackendHandlerArgs<Chunk>) => Promise<HandlerResult<string>>;
+
 /** Options of {@link backendHandler}. */
 export interface BackendHandlerOptions<Chunk = string> {
   /** Told to the model before everything else. */
@@ -47,18 +59,15 @@ export interface BackendHandlerOptions<Chunk = string> {
  *   backendHandler(backend),
  * );
  */
-export function backendHandler<Session>(
-  backend: Backend<Session>,
-  options?: BackendHandlerOptions,
-): AgentHandler<BackendState, BackendInput, string, string>;
+export function backendHandler<Session>(backend: Backend<Session>, options?: BackendHandlerOptions): BackendHandler;
 export function backendHandler<Session, Chunk>(
   backend: Backend<Session>,
   options: BackendHandlerOptions<Chunk> & { readonly toChunk: (event: BackendEvent) => Chunk | undefined },
-): AgentHandler<BackendState, BackendInput, string, Chunk>;
+): BackendHandler<Chunk>;
 export function backendHandler<Session>(
   backend: Backend<Session>,
   { system, toChunk = textOf, telemetry }: BackendHandlerOptions<unknown> = {},
-): AgentHandler<BackendState, BackendInput, string, unknown> {
+): BackendHandler<unknown> {
   return async (args) => {
     const own = { ...(system === undefined ? {} : { system }) };
     const conversation = new Conversation(backend, args, { own, toChunk, telemetry });
@@ -80,17 +89,13 @@ interface ConversationOptions {
 /** One connection's hold on a backend. */
 class Conversation<Session> {
   readonly #backend: Backend<Session>;
-  readonly #args: HandlerArgs<BackendState, BackendInput, unknown>;
+  readonly #args: BackendHandlerArgs<unknown>;
   readonly #options: ConversationOptions;
   #session: { readonly current: Session } | undefined;
   #output = '';
   #usage: Usage | undefined;
 
-  constructor(
-    backend: Backend<Session>,
-    args: HandlerArgs<BackendState, BackendInput, unknown>,
-    options: ConversationOptions,
-  ) {
+  constructor(backend: Backend<Session>, args: BackendHandlerArgs<unknown>, options: ConversationOptions) {
     this.#backend = backend;
     this.#args = args;
     this.#options = options;
@@ -131,7 +136,9 @@ class Conversation<Session> {
     const { session, responder } = this.#args;
     // As soon as it is known, so that a process that dies in the middle of the turn has not lost it.
     if (event.type === 'session' && event.sessionId !== session.state.backendSessionId)
-      await session.updateState((draft) => void Object.assign(draft, { backendSessionId: event.sessionId }));
+      await session.updateState((draft) => {
+        draft.backendSessionId = event.sessionId;
+      });
     const chunk = this.#options.toChunk(event);
     if (chunk !== undefined) await responder.send(chunk);
   }

@@ -228,7 +228,7 @@ export class TurnFeed {
   #pause(ms: number, signal: AbortSignal): Promise<void> {
     let cancel = () => {};
     const over = new Promise<void>((resolve) => {
-      cancel = this.#parts.clock.after(ms, resolve);
+      cancel = this.#parts.clock.after(ms, resolve, { keepAlive: true });
     });
     return untilAborted(signal, over).finally(cancel);
   }

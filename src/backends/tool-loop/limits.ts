@@ -19,7 +19,7 @@ export class Limits {
   readonly #release: () => void;
 
   constructor(clock: Clock, timeoutMs: number, signal?: AbortSignal) {
-    this.#cancelTimer = clock.after(timeoutMs, () => this.stop(new Stopped('timeout')));
+    this.#cancelTimer = clock.after(timeoutMs, () => this.stop(new Stopped('timeout')), { keepAlive: true });
     const interrupt = () => this.stop(new Stopped('interrupted', signal?.reason));
     this.#release = () => signal?.removeEventListener('abort', interrupt);
     if (signal?.aborted) interrupt();

@@ -140,7 +140,7 @@ export class LoopSession {
     const interrupted = Promise.resolve(interrupt.call(this.#provider, this.#session)).catch(() => {});
     let cancel = () => {};
     const patience = new Promise<void>((resolve) => {
-      cancel = this.#settings.clock.after(interruptPatienceMs, resolve);
+      cancel = this.#settings.clock.after(interruptPatienceMs, resolve, { keepAlive: true });
     });
     await Promise.race([interrupted, patience]);
     cancel();

@@ -188,7 +188,7 @@ class CallBook {
     for (let waitMs = 5; ; waitMs = Math.min(waitMs * 2, 500)) {
       const lease = await this.#store.acquire(this.#id, { owner: this.#owner, ttlMs: this.#ttlMs });
       if (lease !== undefined) return lease;
-      await new Promise<void>((resolve) => void this.#clock.after(waitMs, resolve));
+      await new Promise<void>((resolve) => void this.#clock.after(waitMs, resolve, { keepAlive: true }));
     }
   }
 }

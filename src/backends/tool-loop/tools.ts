@@ -53,7 +53,7 @@ export class ToolRunner {
       outOfTime.abort();
       tooLate.resolve(failed(use, `The tool did not answer within ${toolTimeoutMs} ms`));
     };
-    const cancel = toolTimeoutMs === undefined ? () => {} : clock.after(toolTimeoutMs, giveUp);
+    const cancel = toolTimeoutMs === undefined ? () => {} : clock.after(toolTimeoutMs, giveUp, { keepAlive: true });
     const work = span.run(() => this.#handle(use, AbortSignal.any([signal, outOfTime.signal])));
     const result = await Promise.race([work, tooLate.promise]);
     cancel();
