@@ -4,7 +4,7 @@ import { type SessionStore as GenkitSessionStore, genkit, MessageSchema, z } fro
 import { defineAgent } from '../../src/genkit/define-agent.js';
 import type { SessionStore } from '../../src/session/store.js';
 
-/** What the user says and what the model answers; 67 and 294 characters. */
+/** What the user says and what the model answers; 67 and 301 characters. */
 const question = 'Could you tell me what the weather in Lisbon will be like tomorrow?';
 const answer =
   'Tomorrow in Lisbon: sunny in the morning with a light breeze from the north west, some clouds in the afternoon, ' +

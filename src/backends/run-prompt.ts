@@ -97,12 +97,7 @@ class PromptRun<Session> {
       if (updateSession !== undefined) this.#session = await updateSession.call(this.#backend, this.#session, result);
       return undefined;
     } catch (thrown) {
-      if (thrown instanceof ObserverFailure) return toAgentFlowError(thrown.thrown);
-      if (thrown instanceof BackendError) return thrown;
-      const { name: provider } = this.#backend;
-      return new BackendError(failureOf(thrown, { provider, signal: this.#signal, now: this.#clock.now() }), {
-        cause: this.#signal.aborted ? this.#signal.reason : thrown,
-      });
+      return thrown instanceof ObserverFailure ? toAgentFlowError(thrown.thrown) : this.#failure(thrown);
     }
   }
 
@@ -125,10 +120,10 @@ class PromptRun<Session> {
       for (;;) {
         const next = await untilAborted(this.#signal, iterator.next());
         isOver = next.done === true;
-        if (next.done) throw this.#noTerminal();
+        if (next.done) throw noTerminal(this.#backend.name);
         this.#builder.add(next.value);
         await this.#tell(next.value);
-        if (next.value.type === 'error') throw this.#failed(next.value.error);
+        if (next.value.type === 'error') throw new BackendError(next.value.error);
         if (next.value.type === 'result') return this.#succeeded(next.value);
       }
     } finally {
@@ -151,21 +146,19 @@ class PromptRun<Session> {
     throw new BackendError(failure(this.#backend.name, 'unknown', message, { raw: result }));
   }
 
-  #failed(told: BackendError['failure']): BackendError {
+  /** Whatever a turn fails with once its signal has fired, it was cancelled. */
+  #failure(thrown: unknown): BackendError {
     const { aborted, reason } = this.#signal;
-    return new BackendError(
-      aborted ? failureOf(told.raw, { provider: told.provider, signal: this.#signal }) : told,
-      aborted ? { cause: reason } : {},
-    );
+    if (thrown instanceof BackendError && !aborted) return thrown;
+    const { name: provider } = this.#backend;
+    const told = failureOf(thrown, { provider, signal: this.#signal, now: this.#clock.now() });
+    return new BackendError(told, { cause: aborted ? reason : thrown });
   }
+}
 
-  #noTerminal(): unknown {
-    if (this.#signal.aborted) return this.#signal.reason;
-    const message = 'The backend ended its events without saying how the turn went';
-    return new BackendError(failure(this.#backend.name, 'protocol', message, { retryable: true }), {
-      code: 'BACKEND_NO_TERMINAL',
-    });
-  }
+function noTerminal(provider: string): BackendError {
+  const message = 'The backend ended its events without saying how the turn went';
+  return new BackendError(failure(provider, 'protocol', message, { retryable: true }), { code: 'BACKEND_NO_TERMINAL' });
 }
 
 /** What `onEvent` threw, on its way past the errors of the backend. */

@@ -51,24 +51,19 @@ export interface ProviderTurn {
   readonly model?: string;
 }
 
-/** What one raw event says by itself, as it arrives. */
+/** What one raw event says by itself, as it arrives: a piece of the answer, what has just been used, the turn's end. */
 export interface EventPeek {
   /** Unique in its session: an event that is seen twice counts once. Without it an event cannot be replayed. */
   readonly id?: string;
-  /** A piece of the answer. */
   readonly text?: string;
-  /** What has just been used; lets budgets end a turn that is still going on. */
   readonly usage?: Usage;
-  /** True for the event that ends its turn. */
   readonly ends?: boolean;
 }
 
-/** How a session is opened. */
+/** How a session is opened: made, or taken up by its id; with the conversation so far, for a provider that keeps it itself. */
 export interface OpenOptions {
-  /** Takes up this session instead of making a new one. */
   readonly sessionId?: string;
   readonly system?: string;
-  /** The conversation so far, for a provider that keeps it itself. */
   readonly messages?: readonly Message[];
 }
 

@@ -94,7 +94,7 @@ describe.each(modes)('runSession (%s)', (mode) => {
       for (const bad of [
         { maxTurns: 0 },
         { timeoutMs: 0 },
-        { timeoutMs: 2 ** 31 },
+        { timeoutMs: Number.NaN },
         { toolTimeoutMs: -1 },
         { maxTokens: Number.NaN },
         { maxReprompts: -1 },

@@ -70,7 +70,7 @@ export interface LoopOptions<Context = unknown> extends OpenOptions {
   readonly metadata?: Readonly<Record<string, unknown>>;
   /** Model turns in one request; what the last one asks for is not run. @default 50 */
   readonly maxTurns?: number;
-  /** Time for one request, in milliseconds. @default 600_000 */
+  /** Time for one request, in milliseconds; `Infinity` for no limit. @default 600_000 */
   readonly timeoutMs?: number;
   /** Time for one tool call, in milliseconds; one that takes longer is an error for the model. @default none */
   readonly toolTimeoutMs?: number;
@@ -130,9 +130,6 @@ export interface SessionResult {
   readonly error?: AgentFlowError;
 }
 
-/** What a timer can wait for at most: 24 days. */
-const longestMs = 2 ** 31 - 1;
-
 /** Options with their defaults filled in. */
 export type Settings = ReturnType<typeof settings>;
 
@@ -154,7 +151,7 @@ export function settings<Context>(options: LoopOptions<Context>) {
   } = options;
   const { toolTimeoutMs, maxTokens, maxCostUsd } = others;
   assertNumbers({ maxTurns, maxTokens, maxCostUsd }, 'a number above 0', (n) => n > 0);
-  assertNumbers({ timeoutMs, toolTimeoutMs }, `a time from 1 to ${longestMs}`, (n) => n >= 1 && n <= longestMs);
+  assertNumbers({ timeoutMs, toolTimeoutMs }, 'a time from 1', (n) => n >= 1);
   assertNumbers({ maxReprompts, maxReconnects }, 'a whole number from 0', (n) => Number.isSafeInteger(n) && n >= 0);
   const tools: ToolObject = (typeof handler === 'function' ? { handleToolCall: handler } : handler) as ToolObject;
   if (typeof tools?.handleToolCall !== 'function')

@@ -52,10 +52,10 @@ export class RequestTally {
     this.#turnUsage = undefined;
   }
 
-  /** Tells a turn that ended before this request: what it said, but not that it was run. */
+  /** Tells a turn that ended before this request: what it said, but not that it was run, nor what it used. */
   recall(events: readonly unknown[], turn: ProviderTurn): void {
     this.events.push(...events);
-    this.endTurn(turn);
+    this.endTurn({ ...turn, usage: undefined });
     this.#turns -= 1;
   }
 
@@ -71,7 +71,8 @@ export class RequestTally {
   assertWithinBudget(): void {
     const { maxTokens = Number.POSITIVE_INFINITY, maxCostUsd = Number.POSITIVE_INFINITY } = this.#settings;
     const { usage, costUsd = 0 } = this;
-    const tokens = usage?.totalTokens ?? (usage?.inputTokens ?? 0) + (usage?.outputTokens ?? 0);
+    const { totalTokens = 0, inputTokens = 0, outputTokens = 0 } = usage ?? {};
+    const tokens = Math.max(totalTokens, inputTokens + outputTokens);
     if (tokens > maxTokens) throw new Stopped('token_budget', { tokens, maxTokens });
     if (costUsd > maxCostUsd) throw new Stopped('cost_budget', { costUsd, maxCostUsd });
   }

@@ -1,4 +1,4 @@
-/** A process killed for real: what it had recorded is sent, what it had begun is not run again. */
+/** Processes for real: one that is killed, and ones that have nothing left to do but wait. */
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { runSession, sessionToolJournal } from '../../../src/backends/tool-loop.js';
@@ -29,4 +29,12 @@ test('a session goes on in another process, and no call is run twice', async () 
   expect(results.map(({ toolUseId }) => toolUseId)).toEqual(Array.from({ length: 12 }, (_, index) => `c${index}`));
   expect(results[5]).toMatchObject({ isError: true, text: expect.stringContaining('not run again') });
   for (const { callId } of calls) expect(results.find(({ toolUseId }) => toolUseId === callId)?.text).toBe('f done');
+});
+
+test.each([
+  ['lost', 'end_turn ab\n'],
+  ['stuck', 'timeout a\n'],
+])('a process that only waits stays alive until the loop is done: %s', async (what, said) => {
+  const child = ['--import', 'tsx', 'test/support/fixtures/waiting-loop.ts', what];
+  expect(await run(process.execPath, child, process.cwd())).toMatchObject({ exitCode: 0, stdout: said });
 });
