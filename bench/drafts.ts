@@ -5,9 +5,9 @@
 import { enablePatches, Immer } from 'immer';
 import { create } from 'mutative';
 import { diff } from '../src/internal/diff.js';
+import { changesBy } from '../src/session/draft.js';
 import { message } from './support/chat.js';
 import { collectGarbage, cpuMicros, median } from './support/measure.js';
-import { changesBy } from './support/noted-draft.js';
 import { type Answer, count, type Question, short } from './support/report.js';
 
 interface State {

@@ -1,7 +1,7 @@
 /** A state against its schema: when a session begins, when it is read back, and every time it changes. */
 import type { z } from '../../schemas/zod.js';
 import { AgentFlowError, InvalidValueError, StoredStateError, type ValueIssue, type ValueKind } from '../errors.js';
-import { type ChangeGuard, diff } from '../internal/diff.js';
+import type { ChangeGuard } from '../internal/diff.js';
 import { frozenJson } from '../internal/json.js';
 import { valueIssues } from '../internal/value-issues.js';
 import type { StateRules } from '../session/open-session.js';
@@ -43,9 +43,9 @@ export function stateRules({ schema, initialState, migrate }: StateConfig): Stat
       if (again.success) return again.data;
       throw new StoredStateError(sessionId, valueIssues(again.error.issues, migrated));
     },
-    change(before, after, path) {
+    change(path, make) {
       const issues: ValueIssue[] = [];
-      const patch = guards.watch(schema, path, issues, (guard) => diff(before, after, guard, path));
+      const patch = guards.watch(schema, path, issues, make);
       if (issues.length > 0) throw new InvalidValueError('state', issues);
       return patch;
     },

@@ -7,7 +7,7 @@ import { AgentHost } from './agent-host.js';
 import type { AgentHostOptions } from './api.js';
 
 export type { AgentStatus, RuntimeSnapshot } from './actor-parts.js';
-export { type AgentBackendOptions, type AnyAgent, agentBackend } from './agent-backend.js';
+export type { AgentBackendOptions, AnyAgent } from './agent-backend.js';
 export type {
   AgentAddress,
   AgentHostOptions,

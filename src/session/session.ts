@@ -1,10 +1,11 @@
 /** What a handler remembers with: one session, open for one run. */
-import { create } from 'mutative';
 import type { Artifact } from '../../schemas/index.js';
 import { type AgentFlowError, InvalidValueError, isAgentFlowError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
+import { type ChangeGuard, diff } from '../internal/diff.js';
 import { applyPatch, type PatchOperation } from '../internal/patch.js';
 import { Document } from './document.js';
+import { changesBy } from './draft.js';
 import type { Hold } from './lease.js';
 import { ownArtifact, ownChange, snapshot } from './own-values.js';
 import { CheckpointPolicy, type RememberedArtifact, type SessionRecord } from './record.js';
@@ -12,6 +13,11 @@ import type { AcceptedInput, SessionChange, SessionParent, SessionStore } from '
 
 /** Changes a draft of the state in place, or returns the next state. Called once, synchronously. */
 export type StateRecipe<State> = (draft: State) => State | void;
+
+type Recipe = (draft: unknown) => unknown;
+
+/** Where the state stands in the record. */
+const statePath = '/state';
 
 /** What an agent remembers between turns and, with a store, between runs. */
 export interface Session<State> {
@@ -43,8 +49,8 @@ export interface Session<State> {
 
 /** Checks changes of a state against its schema. */
 export interface StateChecker {
-  /** The operations, below `path`, that lead from one state to the next. Throws `InvalidValueError` for a state that does not fit. */
-  change(before: unknown, after: unknown, path: string): PatchOperation[];
+  /** The operations that `make` finds below `path`, asking the guard. Throws `InvalidValueError` for a state that does not fit. */
+  change(path: string, make: (guard: ChangeGuard) => PatchOperation[]): PatchOperation[];
 }
 
 /** What an {@link OpenSession} is made of. */
@@ -120,8 +126,10 @@ export class OpenSession<State> implements Session<State> {
     const next = isRecipe || this.#writes === 0 ? update : snapshot(update);
     return this.#write(() => {
       const before = this.#document.working.state;
-      const after = isRecipe ? draft(before as State, update as StateRecipe<State>) : next;
-      return ownChange(this.#document.working, this.#checker.change(before, after, '/state'));
+      const patch = this.#checker.change(statePath, (guard) =>
+        isRecipe ? byRecipe(before, update as Recipe, guard) : diff(before, next, guard, statePath),
+      );
+      return ownChange(this.#document.working, patch);
     });
   }
 
@@ -208,18 +216,18 @@ export class OpenSession<State> implements Session<State> {
   }
 }
 
-function draft<State>(before: State, recipe: StateRecipe<State>): unknown {
-  // In a box, so that a recipe may as well return the next state: what is put into a draft need not be one.
-  let returned: unknown;
-  const { state } = create({ state: before as unknown }, (box) => {
-    returned = recipe(box.state as State);
-    if (returned !== undefined && !(returned instanceof Promise)) box.state = returned;
-  });
-  if (!(returned instanceof Promise)) return state;
-  returned.catch(() => {});
-  throw new InvalidValueError('state', [
-    { path: '', expected: 'a recipe that returns at once', received: 'a promise' },
-  ]);
+function byRecipe(before: unknown, recipe: Recipe, guard: ChangeGuard): PatchOperation[] {
+  const atOnce: Recipe = (draft) => {
+    const returned = recipe(draft);
+    if (!(returned instanceof Promise)) return returned;
+    returned.catch(() => {});
+    throw new InvalidValueError('state', [
+      { path: '', expected: 'a recipe that returns at once', received: 'a promise' },
+    ]);
+  };
+  if (typeof before === 'object' && before !== null) return changesBy(before, atOnce, guard, statePath);
+  const returned = atOnce(before);
+  return diff(before, returned === undefined ? before : returned, guard, statePath);
 }
 
 function firstVersion(name: string, version: Omit<Artifact, 'name'>): RememberedArtifact {

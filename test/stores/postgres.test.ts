@@ -14,24 +14,23 @@ beforeAll(async () => {
 
 afterAll(() => server.stop());
 
-describe('a pool of pg, every case with tables of its own', () => {
+describe('a pool of pg, every case with empty tables', () => {
   let pool: pg.Pool;
-  beforeAll(() => {
+  beforeAll(async () => {
     pool = new pg.Pool({ ...server.connection, max: 20 });
+    await new PostgresSessionStore({ pool }).migrate();
   });
   afterAll(() => pool.end());
   testSessionStore({
     test,
     async create() {
-      const tablePrefix = `case_${++cases}_`;
-      const store = new PostgresSessionStore({ pool, tablePrefix });
-      await store.migrate();
+      await pool.query('TRUNCATE genkitx_agent_sessions CASCADE');
       return {
-        store,
+        store: new PostgresSessionStore({ pool }),
         async reopen() {
           const other = new pg.Pool(server.connection);
           onTestFinished(() => other.end());
-          return new PostgresSessionStore({ pool: other, tablePrefix });
+          return new PostgresSessionStore({ pool: other });
         },
       };
     },

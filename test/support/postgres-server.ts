@@ -102,7 +102,7 @@ export class PostgresServer {
     const settings = own.flatMap((setting) => ['-c', setting]);
     const args = ['-D', join(this.#folder, 'data'), '-p', String(this.connection.port), ...settings];
     const server = spawn(this.#binaries.postgres, args, { ...this.#user, stdio: ['ignore', 'ignore', 'pipe'] });
-    dieWithUs(server, 'QUIT');
+    dieWithUs(server, 'QUIT', this.#folder);
     const said: string[] = [];
     await new Promise<void>((resolve, reject) => {
       createInterface({ input: server.stderr }).on('line', (line) => {

@@ -73,7 +73,7 @@ export class RedisServer {
     const server = spawn('redis-server', [...own, ...durable, ...this.#settings], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
-    dieWithUs(server);
+    dieWithUs(server, 'KILL', this.#folder);
     const said: string[] = [];
     await new Promise<void>((resolve, reject) => {
       createInterface({ input: server.stdout }).on('line', (line) => {
