@@ -50,7 +50,6 @@ export {
   StoredStateError,
 } from './errors.js';
 export { abortOnClose, abortSignalOf, type ClosableRequest, type ClosableResponse } from './genkit/abort-on-close.js';
-export { type AgentBackendOptions, type AgentBackendSession, agentBackend } from './genkit/agent-backend.js';
 export {
   type BackendHandler,
   type BackendHandlerArgs,
@@ -79,6 +78,7 @@ export {
   type ToolDefinition,
 } from './genkit/genkit-provider.js';
 export { type ToGenkitStoreOptions, toGenkitStore } from './genkit/to-genkit-store.js';
+export { type AgentBackendOptions, type AgentBackendSession, agentBackend } from './host/agent-backend.js';
 export type { Clock } from './internal/clock.js';
 export type {
   EventPeek,

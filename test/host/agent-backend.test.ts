@@ -3,9 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { openBackendSession } from '../../src/backends/backend-session.js';
 import { runPrompt } from '../../src/backends/run-prompt.js';
 import { scriptedBackend } from '../../src/backends/scripted.js';
-import { agentBackend } from '../../src/genkit/agent-backend.js';
 import { BackendStateSchema, backendHandler } from '../../src/genkit/backend-handler.js';
 import { defineAgent } from '../../src/genkit/define-agent.js';
+import { agentBackend } from '../../src/host/agent-backend.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { testBackend } from '../../src/testing/backend-suite.js';
 import { scriptedModel } from '../support/scripted-model.js';
@@ -165,9 +165,9 @@ describe('agentBackend', () => {
     await session.send('1');
     expect((await session.send('2')).text).toBe('103');
     expect(await errorOf(session.send('three'))).toMatchObject({ kind: 'invalid_request', retryable: false });
-    // Without translations the chunk says nothing a reader of text could use.
-    const mute = agentBackend(sum, { toInput: () => ({ add: 1 }), toInit: () => ({ total: 0 }) });
-    expect(await errorOf((await openBackendSession(mute)).send('x'))).toMatchObject({ kind: 'invalid_request' });
+    // Without a translation the chunk says nothing to a reader of text.
+    const mute = agentBackend(sum, { toInput: () => ({ add: 1 }), init: { total: 0 } });
+    expect((await (await openBackendSession(mute)).send('x')).text).toBe('');
   });
 
   test('reads Genkit’s content, and takes no image for text', async () => {
