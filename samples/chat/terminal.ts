@@ -18,6 +18,7 @@ export class Terminal {
   #isPrompting = false;
   #linesAhead = 0;
   #isCut = false;
+  #hasEnded = false;
   readonly #closed = new AbortController();
 
   constructor(input: Input, output: Output) {
@@ -26,6 +27,9 @@ export class Terminal {
     this.#reader = createInterface({ input, output: this.#echo(), terminal: this.isInteractive, prompt });
     this.#reader.on('line', () => {
       if (!this.#isPrompting) this.#linesAhead += 1;
+    });
+    this.#reader.on('close', () => {
+      this.#hasEnded = true;
     });
     // Taken at once: from here on no line is lost, however long an answer takes.
     this.#lines = this.#reader[Symbol.asyncIterator]();
@@ -41,7 +45,7 @@ export class Terminal {
     while (!this.#closed.signal.aborted) {
       const wasAhead = this.#linesAhead > 0;
       this.#isPrompting = !wasAhead;
-      if (this.isInteractive && !wasAhead) this.#reader.prompt(true);
+      if (this.isInteractive && !wasAhead && !this.#hasEnded) this.#reader.prompt(true);
       const { value: line, done } = await this.#lines.next();
       this.#isPrompting = false;
       if (wasAhead) this.#linesAhead -= 1;
