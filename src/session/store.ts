@@ -5,18 +5,10 @@
  * Every rule below is a case of the public suite `testSessionStore` in `genkitx-agent/testing`.
  */
 import type { PatchOperation } from '../internal/patch.js';
+import type { RunFeed } from './run-feed.js';
+import type { SessionLease } from './session-lease.js';
 
-/**
- * The right to write one session, until it is released or another owner takes it: when it has expired, or by takeover.
- * One that has expired unnoticed still writes, which is safe: whoever takes it gets a higher fence.
- */
-export interface SessionLease {
-  readonly sessionId: string;
-  /** Names this holder; unique to one run. */
-  readonly owner: string;
-  /** Grows with every acquisition. Checked in the same statement as the write, so a frozen holder cannot write late. */
-  readonly fence: number;
-}
+export type { SessionLease };
 
 /** What one version changed: either the whole record, or the operations (RFC 6902) that lead to it from the one before. */
 export type SessionChange =
@@ -124,4 +116,6 @@ export interface SessionStore {
    * written or deleted through it. A tenant of a tenant is within it.
    */
   forTenant(tenant: string): SessionStore;
+  /** What runs say, for those who watch from other processes. A store that keeps none leaves it out. */
+  readonly feed?: RunFeed;
 }
