@@ -1,11 +1,19 @@
 import { defineConfig } from 'tsup';
 import { readEntries } from './scripts/entries.js';
 
+const entries = Object.fromEntries(readEntries(process.cwd()).map(({ name, source }) => [name, source]));
+/** Built with the entries: a module that it loads gets the same copy of everything. */
+const program = { bin: 'src/terminal/bin.ts' };
+
 export default defineConfig({
-  entry: Object.fromEntries(readEntries(process.cwd()).map(({ name, source }) => [name, source])),
+  entry: { ...entries, ...program },
   format: ['esm', 'cjs'],
   target: 'node20',
-  dts: true,
+  dts: { entry: entries },
+  // A program is run, not required.
+  esbuildOptions(options, { format }) {
+    if (format === 'cjs') options.entryPoints = entries;
+  },
   // One copy of every module per format, so that `instanceof` holds across entries.
   splitting: true,
   clean: true,

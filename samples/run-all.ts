@@ -40,7 +40,7 @@ export function startSamples(): ReadonlyMap<string, Promise<SampleRun>> {
 async function runSample(name: string): Promise<SampleRun> {
   const startedAt = performance.now();
   const XDG_STATE_HOME = mkdtempSync(join(tmpdir(), 'samples-'));
-  const { GEMINI_API_KEY: _, ...env } = process.env;
+  const { GEMINI_API_KEY: _gemini, ANTHROPIC_API_KEY: _anthropic, ...env } = process.env;
   const args = ['--import', 'tsx', join(folder, name, 'main.ts')];
   const child = spawn(process.execPath, args, { env: { ...env, XDG_STATE_HOME }, cwd: dirname(folder) });
   child.stdin.end(typed[name] ?? '');

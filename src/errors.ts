@@ -48,7 +48,7 @@ const statusOfCode = {
   SESSION_EXISTS: 'ALREADY_EXISTS',
   /** The session has no such version: never written, or dropped by retention. */
   VERSION_NOT_FOUND: 'NOT_FOUND',
-  /** No run is open for this session in this process, so there is nothing to watch. */
+  /** No run is open for this session, as far as can be seen from here, so there is nothing to watch or to abort. */
   SESSION_NOT_RUNNING: 'NOT_FOUND',
   /** The operation needs a store and the agent has none. */
   NO_STORE: 'FAILED_PRECONDITION',
@@ -192,11 +192,11 @@ export class LeaseLostError extends AgentFlowError {
   override readonly code = 'LEASE_LOST' as const;
   readonly sessionId: string;
 
-  constructor(sessionId: string) {
-    super(
-      'LEASE_LOST',
-      'This connection no longer holds its session: the lease expired, was taken over or the session was deleted',
-    );
+  constructor(
+    sessionId: string,
+    message = 'This connection no longer holds its session: the lease expired, was taken over or the session was deleted',
+  ) {
+    super('LEASE_LOST', message);
     this.sessionId = sessionId;
   }
 }

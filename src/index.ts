@@ -37,6 +37,7 @@ export { promptText } from './backends/prompt-text.js';
 export { type PromptOutcome, type RunPromptOptions, runPrompt } from './backends/run-prompt.js';
 export type { TelemetryOptions } from './backends/telemetry.js';
 export { addUsage, toUsage, UsageMeter } from './backends/usage.js';
+export type { Attachment, AttachOptions } from './connection/attachment.js';
 export type { Connection, RunEnd, SendOptions, SendPolicy, WatchEvent, WatchOptions } from './connection/connection.js';
 export {
   AgentFlowError,
@@ -83,15 +84,25 @@ export type { Clock } from './internal/clock.js';
 export type {
   EventPeek,
   OpenOptions,
+  Outcome,
+  OutcomeGrade,
   Provider,
   ProviderTurn,
   RequestResponseProvider,
   StreamingProvider,
   Terminal,
+  ToolDecision,
   ToolResult,
   ToolUse,
 } from './providers/provider.js';
 export type { BusySessionPolicy } from './session/lease.js';
 export type { Session, StateRecipe } from './session/session.js';
 export type { ForkOptions, SessionSnapshot, Sessions } from './session/sessions.js';
-export type { SessionStore, SessionSummary } from './session/store.js';
+export type {
+  AbortListener,
+  FeedEntries,
+  FeedPage,
+  RunFeed,
+  SessionStore,
+  SessionSummary,
+} from './session/store.js';

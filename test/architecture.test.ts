@@ -53,6 +53,7 @@ const breaches: readonly Breach[] = [
       ['src/server/ws.ts', '../agent/agent.js', 'room server may know agent by type only'],
       ['src/client/client.ts', '../agent/agent.js', 'room client may not import'],
       ['src/testing/store-suite.ts', '../stores/memory.js', 'room testing may not import'],
+      ['src/terminal/main.ts', '../stores/memory.js', 'room terminal may not import'],
       ['src/index.ts', './testing/index.js', 'room index may not import'],
       ['src/agent/run.ts', '../../scripts/entries.js', 'imports scripts/entries.ts, which stands in no room'],
       ['src/agent/run.ts', 'genkitx-agent/errors', 'imports the package by its own name'],

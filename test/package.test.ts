@@ -9,6 +9,7 @@ import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { browserSafe, readEntries } from '../scripts/entries.js';
 import { type Import, readHouse } from './support/house.js';
+import { Program } from './support/program.js';
 import { output, run } from './support/shell.js';
 
 interface Manifest {
@@ -120,7 +121,7 @@ describe('the tarball', () => {
     const allowed =
       /^(dist\/.+\.(js|cjs|d\.ts|d\.cts)|schemas\/([\w-]+\.json|README\.md)|README\.md|LICENSE|CHANGELOG\.md|package\.json)$/;
     const built = entries.flatMap(({ name }) => ['js', 'cjs', 'd.ts', 'd.cts'].map((kind) => `dist/${name}.${kind}`));
-    const wanted = ['README.md', 'LICENSE', 'CHANGELOG.md', 'schemas/agent-output.json', ...built];
+    const wanted = ['dist/bin.js', 'README.md', 'LICENSE', 'CHANGELOG.md', 'schemas/agent-output.json', ...built];
     expect(files.filter((path) => !allowed.test(path))).toEqual([]);
     expect(wanted.filter((path) => !files.includes(path))).toEqual([]);
   });
@@ -172,6 +173,25 @@ describe('the tarball', () => {
         stderr: '',
       });
     });
+  });
+
+  it('has a bin that starts the agents of a module, which has the same copy of everything', async () => {
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { readonly version: string };
+    expect(await output('npx', ['--no-install', manifest.name, '--version'], consumer)).toBe(`${version}\n`);
+
+    await writeFile(join(consumer, 'agents.mjs'), namedAgents);
+    const program = join(consumer, 'node_modules/.bin', manifest.name);
+    await using running = new Program(program, ['agents.mjs'], { cwd: consumer });
+    expect(await running.end('ask echo hello\nstatus echo\n'), running.output).toEqual({ code: 0, signal: null });
+    expect(running.output).toContain('You said: hello\n');
+    expect(running.output).toContain("knows    { name: 'echo' }\n");
+
+    // As a compiler makes CommonJS of a module: what it exports by default is found one level deeper.
+    const compiled =
+      "exports.__esModule = true; exports.default = async (host) => (await import('./agents.mjs')).default(host)";
+    await writeFile(join(consumer, 'compiled.cjs'), compiled);
+    await using again = new Program(program, ['compiled.cjs'], { cwd: consumer });
+    expect(await again.end('list\n'), again.output).toEqual({ code: 0, signal: null });
   });
 
   it('type-checks in a strict consumer of either format', async () => {
@@ -279,6 +299,17 @@ function agentProgram(open: string): string {
     console.log(JSON.stringify({ chunks, output, turns: state.turns }));
   })();`;
 }
+
+/** For the bin: the agent knows its name only where the bin and the module have one copy of the host. */
+const namedAgents = `
+  import { scriptedBackend } from '${manifest.name}/backends/scripted';
+  import { currentName, defineBehaviour, noreply } from '${manifest.name}/host';
+  const echo = defineBehaviour({
+    init: () => ({ state: { name: 'nobody' } }),
+    handleResponse: () => noreply({ name: currentName() }),
+  });
+  export default (host) =>
+    host.start(echo, { name: 'echo', backend: scriptedBackend({ turns: [({ text }) => 'You said: ' + text] }) });`;
 
 const typedAgent = `
   import { defineAgent } from '${manifest.name}';

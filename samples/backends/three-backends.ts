@@ -2,13 +2,11 @@
 import assert from 'node:assert/strict';
 import Anthropic from '@anthropic-ai/sdk';
 import { genkit, z } from 'genkit';
-import { defineAgent } from 'genkitx-agent';
+import { type Backend, BackendStateSchema, backendHandler, defineAgent } from 'genkitx-agent';
 import { anthropicBackend } from 'genkitx-agent/backends/anthropic';
 import { claudeCliBackend } from 'genkitx-agent/backends/claude-cli';
 import { openaiBackend } from 'genkitx-agent/backends/openai';
 import OpenAI from 'openai';
-import type { Backend } from '../../src/backends/backend.js';
-import { BackendStateSchema, backendHandler } from '../../src/genkit/backend-handler.js';
 import type { Coder } from './coding-agent.js';
 import { startVendors } from './vendors.js';
 

@@ -1,6 +1,6 @@
 /** The user's side of the talk: one session at a time, asked one question at a time. */
 import { randomUUID } from 'node:crypto';
-import { type AgentTypes, type Connection, isAgentFlowError } from 'genkitx-agent';
+import type { AgentTypes, Connection } from 'genkitx-agent';
 import type { Chat } from './agent.js';
 
 type Input = AgentTypes<Chat>['input'];
@@ -24,6 +24,7 @@ export class Conversation {
   #sessionId = '';
   #connection: Connection<Input, Chunk, unknown> | undefined;
   #isAnswering = false;
+  #wasInterrupted = false;
 
   constructor(chat: Chat, { sessionId, onWaiting = () => {} }: ConversationOptions = {}) {
     this.#chat = chat;
@@ -40,27 +41,26 @@ export class Conversation {
     return this.#chat.sessions.get(sessionId);
   }
 
-  /** The answer, piece by piece as it comes. Fails with `RUN_ABORTED` when it is interrupted. */
+  /** The newest answer was cut short. */
+  get wasInterrupted(): boolean {
+    return this.#wasInterrupted;
+  }
+
+  /** The answer, piece by piece as it comes. One that is interrupted just ends. */
   async *ask(question: string): AsyncGenerator<string> {
     this.#connection ??= this.#chat.streamBidi({ sessionId: this.#sessionId });
     const connection = this.#connection;
     const patience = setTimeout(this.#onWaiting, patienceMs);
-    let isTaken = false;
-    const taken = connection.send(question).then(() => {
-      isTaken = true;
-    });
+    const taken = connection.send(question);
     taken.catch(() => {}).finally(() => clearTimeout(patience));
     this.#isAnswering = true;
+    this.#wasInterrupted = false;
     try {
       yield* connection.receive();
     } catch (error) {
       // Whatever it was, the session is still there: the next question opens a new connection to it.
       await this.close();
-      // An interrupted run is still saving what it has said. A run without a question gets the session after it.
-      if (isTaken && isAgentFlowError(error) && error.code === 'RUN_ABORTED') {
-        await this.#chat.run([], { sessionId: this.#sessionId });
-      }
-      throw error;
+      if (!this.#wasInterrupted) throw error;
     } finally {
       this.#isAnswering = false;
     }
@@ -70,7 +70,8 @@ export class Conversation {
   interrupt(): boolean {
     if (!this.#isAnswering) return false;
     this.#isAnswering = false;
-    this.#connection?.abort('interrupted by the user');
+    this.#wasInterrupted = true;
+    void this.#cutShort();
     return true;
   }
 
@@ -95,6 +96,15 @@ export class Conversation {
     const connection = this.#connection;
     this.#connection = undefined;
     await connection?.[Symbol.asyncDispose]();
+  }
+
+  async #cutShort(): Promise<void> {
+    const connection = this.#connection;
+    const isCut = await connection?.interrupt('by the user');
+    if (isCut) return;
+    // The question still waits for the session: it is taken back.
+    connection?.abort('interrupted by the user');
+    await this.close();
   }
 
   async #leave(next: string): Promise<void> {

@@ -1,5 +1,4 @@
 /** The loop between a terminal and a conversation. */
-import { isAgentFlowError } from 'genkitx-agent';
 import { obey } from './commands.js';
 import type { Conversation } from './conversation.js';
 import type { Terminal } from './terminal.js';
@@ -30,10 +29,8 @@ export async function talk(terminal: Terminal, conversation: Conversation): Prom
 async function answer(question: string, terminal: Terminal, conversation: Conversation): Promise<void> {
   try {
     for await (const text of conversation.ask(question)) await terminal.write(text);
+  } finally {
     await terminal.write('\n');
-  } catch (error) {
-    await terminal.write('\n');
-    if (!isAgentFlowError(error) || error.code !== 'RUN_ABORTED') throw error;
-    await terminal.note('(interrupted)');
   }
+  if (conversation.wasInterrupted) await terminal.note('(interrupted)');
 }

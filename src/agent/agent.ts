@@ -1,6 +1,7 @@
 /** What people see of an agent: how it is configured, what its handler is given, what its callers hold. */
 import type { AgentInit, Artifact, FinishReason, Part, SendReceipt, Usage } from '../../schemas/index.js';
 import type { z } from '../../schemas/zod.js';
+import type { Attachment, AttachOptions } from '../connection/attachment.js';
 import type { Connection, SendPolicy, WatchEvent, WatchOptions } from '../connection/connection.js';
 import type { AgentFlowError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
@@ -70,7 +71,7 @@ export interface AgentConfig<
   readonly keepVersions?: number;
   /** Chunks that may wait for the reader before `responder.send` makes the handler wait. Default 1,024. */
   readonly maxBufferedChunks?: number;
-  /** Chunks kept for late watchers after the reader has had them. Default 10,000. */
+  /** Chunks kept for late watchers after the reader has had them, here and in the store's feed. Default 10,000. */
   readonly replayChunks?: number;
   /** Inputs that may wait for the agent before further ones are refused. Default 10,000. */
   readonly maxQueuedInputs?: number;
@@ -227,6 +228,16 @@ export interface Agent<State, In, Out, Stream, Init = State, Sent = In> {
   run(input: Sent | readonly Sent[], options?: StreamBidiOptions<Init>): Promise<AgentOutput<State, Out>>;
   /** Watches the run that is open for a session in this process. Throws `SESSION_NOT_RUNNING`. */
   watch(sessionId: string, options?: WatchOptions): AsyncIterableIterator<WatchEvent<Stream>>;
+  /**
+   * Attaches to the run of a session, in this process or another that has the same store: to watch it from any cursor, and
+   * to end it. What goes wrong arrives when it is watched or aborted; a cursor that is none throws `InvalidValueError`.
+   *
+   * A run of this process is watched directly, one of another process through the store's feed, which holds as many chunks
+   * as a watcher here could be behind (`replayChunks` and `maxBufferedChunks`), for ten minutes after the run's last one.
+   * Chunks are checked where they are sent, not again. They travel as JSON: what JSON cannot carry is never changed in
+   * silence, it ends the watching of other processes with `INVALID_VALUE`; members that are `undefined` are left out.
+   */
+  attach(sessionId: string, options?: AttachOptions): Attachment<Stream>;
   /** The stored sessions: look, list, fork, delete. */
   readonly sessions: Sessions<State>;
 }

@@ -2,6 +2,7 @@
 import type { z } from '../../schemas/zod.js';
 import { AgentFlowError, InvalidValueError, type ValueKind } from '../errors.js';
 import { valueIssues } from '../internal/value-issues.js';
+import { fits } from './fits.js';
 
 /** The value as the schema gives it back. Throws `InvalidValueError` with every issue. */
 export function checked<Schema extends z.ZodTypeAny>(
@@ -9,6 +10,8 @@ export function checked<Schema extends z.ZodTypeAny>(
   value: unknown,
   kind: ValueKind,
 ): z.output<Schema> {
+  // An object is always given back as a copy, so that what its sender does to it later is not seen.
+  if (typeof value !== 'object' && fits(schema, value)) return value;
   const result = tryParse(schema, value);
   if (result.success) return result.data;
   throw new InvalidValueError(kind, valueIssues(result.error.issues, value));

@@ -1,11 +1,13 @@
 /** An agent without Genkit: definition, runs, sessions. The `genkit/` room makes actions of it. */
 import { v4 as uuid } from 'uuid';
 import { AgentInitSchema } from '../../schemas/index.js';
+import type { Attachment, AttachOptions } from '../connection/attachment.js';
 import type { WatchEvent, WatchOptions } from '../connection/connection.js';
 import type { RunConnection } from '../connection/run-connection.js';
 import { AgentFlowError } from '../errors.js';
 import { Sessions } from '../session/sessions.js';
 import type { AgentHandler, AgentOutput, StreamBidiOptions } from './agent.js';
+import { attach, shareRuns } from './attach.js';
 import { checked } from './checks.js';
 import { type AgentDefinition, assertPolicies } from './definition.js';
 import { AgentRun } from './run.js';
@@ -16,22 +18,26 @@ export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
   readonly sessions: Sessions<State>;
   readonly #definition: AgentDefinition;
   readonly #handler: AgentHandler<State, In, Out, Chunk, Stream>;
-  readonly #running = new Map<string, Set<RunConnection<Sent, Stream, AgentOutput<State, Out>>>>();
+  readonly #running = new Map<string, readonly RunConnection<Sent, Stream, AgentOutput<State, Out>>[]>();
 
   constructor(definition: AgentDefinition, handler: AgentHandler<State, In, Out, Chunk, Stream>) {
     this.#definition = definition;
     this.#handler = handler;
     const { store, state: rules, clock, leaseTtlMs } = definition;
-    this.sessions = new Sessions({ store, rules, clock, leaseTtlMs, newId: uuid });
+    this.sessions = new Sessions({ store, rules, clock, leaseTtlMs, newId });
+    if (store !== undefined) shareRuns(store, this);
   }
 
   /** Opens a connection to a new run, carried by `launch`. */
   open(options: StreamBidiOptions<unknown>, launch: Launch): RunConnection<Sent, Stream, AgentOutput<State, Out>> {
-    const { sessionId = uuid(), version } = options;
+    const { sessionId = newId(), version } = options;
     checked(AgentInitSchema, { sessionId, version }, 'option');
     assertPolicies(options);
-    const request = { definition: this.#definition, handler: this.#handler, id: uuid(), sessionId, options };
-    const run = new AgentRun<State, In, Out, Chunk, Stream, Sent>(request);
+    const request = { definition: this.#definition, handler: this.#handler, id: newId(), sessionId, options };
+    const run: AgentRun<State, In, Out, Chunk, Stream, Sent> = new AgentRun({
+      ...request,
+      onEnded: () => this.#forget(sessionId, run.connection),
+    });
     this.#remember(sessionId, run.connection);
     run.start(launch);
     return run.connection;
@@ -44,6 +50,16 @@ export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
     return connection.watch(options);
   }
 
+  attach(sessionId: string, options?: AttachOptions): Attachment<Stream> {
+    const { store, clock, leaseTtlMs } = this.#definition;
+    return attach({ runs: this, store, clock, leaseTtlMs }, sessionId, options);
+  }
+
+  /** The runs that are open for a session in this process, in the order they were opened. */
+  runsOf(sessionId: string): Iterable<RunConnection<Sent, Stream, AgentOutput<State, Out>>> {
+    return this.#running.get(sessionId) ?? [];
+  }
+
   /** Is a run open for this session in this process? */
   isRunning(sessionId: string): boolean {
     return this.#running.has(sessionId);
@@ -51,17 +67,23 @@ export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
 
   /** Ends every run that is open for this session in this process. False: there was none. */
   abort(sessionId: string, reason?: unknown): boolean {
-    const running = [...(this.#running.get(sessionId) ?? [])];
+    const running = this.#running.get(sessionId) ?? [];
     for (const connection of running) connection.abort(reason);
     return running.length > 0;
   }
 
   #remember(sessionId: string, connection: RunConnection<Sent, Stream, AgentOutput<State, Out>>): void {
-    const running = this.#running.get(sessionId) ?? new Set();
-    this.#running.set(sessionId, running.add(connection));
-    void connection.done.then(() => {
-      running.delete(connection);
-      if (running.size === 0) this.#running.delete(sessionId);
-    });
+    this.#running.set(sessionId, (this.#running.get(sessionId) ?? []).concat(connection));
   }
+
+  #forget(sessionId: string, connection: RunConnection<Sent, Stream, AgentOutput<State, Out>>): void {
+    const others = this.#running.get(sessionId)?.filter((running) => running !== connection) ?? [];
+    if (others.length > 0) this.#running.set(sessionId, others);
+    else this.#running.delete(sessionId);
+  }
+}
+
+/** A UUID in one piece: the runtime strings it together from twenty, and a run would hold all of them as long as it lives. */
+function newId(): string {
+  return uuid().toLowerCase();
 }

@@ -4,6 +4,7 @@ import type { Outbox } from '../connection/outbox.js';
 import type { AgentFlowError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
 import type { AcceptedInput } from '../session/store.js';
+import type { AbortState } from './run-abort.js';
 import type { RunScope } from './runtime.js';
 import { ActiveTurn } from './turn.js';
 
@@ -14,7 +15,7 @@ export interface IntakeParts<In, Stream> {
   readonly inbox: Inbox<In>;
   readonly outbox: Outbox<Stream>;
   readonly scope: RunScope;
-  readonly signal: AbortSignal;
+  readonly signal: AbortState;
   /** Records an input that carries an id; answers what is recorded. */
   readonly record: (input: AcceptedInput) => Promise<AcceptedInput>;
 }
@@ -25,10 +26,13 @@ export class Intake<In, Stream> {
   #turn: ActiveTurn<In, Stream> | undefined;
   #endTurnScope: ((error?: unknown) => void) | undefined;
   #turns = 0;
-  #lastTaken: Promise<unknown> = Promise.resolve();
+  /** Calls of `next` that are not answered, and the last one's answer. */
+  #nexts = 0;
+  #lastNext: Promise<unknown> | undefined;
   #recording: Promise<void> | undefined;
-  readonly #begun = new Set<Promise<unknown>>();
+  #begun: Set<Promise<unknown>> | undefined;
   #endedBy: AgentFlowError | undefined;
+  #canInterrupt = false;
 
   constructor(parts: IntakeParts<In, Stream>) {
     this.#parts = parts;
@@ -37,6 +41,11 @@ export class Intake<In, Stream> {
   /** The turn that is open. */
   get turn(): ActiveTurn<In, Stream> | undefined {
     return this.#turn;
+  }
+
+  /** The handler works turn by turn: from here on a turn can be cut short. */
+  allowInterrupts(): void {
+    this.#canInterrupt = true;
   }
 
   /** Inputs an earlier run took but did not live to answer come before all others. */
@@ -54,8 +63,11 @@ export class Intake<In, Stream> {
 
   /** Ends the turn that is open and begins the next. Two calls at once are answered one after the other. */
   next(): Promise<IteratorResult<In, undefined>> {
-    const input = this.#lastTaken.then(() => this.#next());
-    this.#lastTaken = input.catch(() => {});
+    const next = () => this.#next();
+    const before = this.#nexts === 0 ? undefined : this.#lastNext;
+    this.#nexts += 1;
+    const input = before === undefined ? next() : before.then(next, next);
+    this.#lastNext = input;
     return input;
   }
 
@@ -80,7 +92,7 @@ export class Intake<In, Stream> {
   /** Closes the books of the run, and waits for whatever is still being written in them. */
   async finish(error?: unknown): Promise<void> {
     await this.settle(error).catch(() => {});
-    await Promise.allSettled(this.#begun);
+    await Promise.allSettled(this.#begun ?? []);
   }
 
   #recordDone({ inputId, steeredIds, number, attempt }: ActiveTurn<In, Stream>): void {
@@ -101,11 +113,19 @@ export class Intake<In, Stream> {
   }
 
   async #next(): Promise<IteratorResult<In, undefined>> {
-    await this.settle();
-    for (;;) {
-      const entry = await this.#parts.inbox.take();
-      if (entry === undefined) return { value: undefined, done: true };
-      if (await this.#begin(entry)) return { value: entry.input, done: false };
+    try {
+      await this.settle();
+      for (;;) {
+        const entry = await this.#parts.inbox.take();
+        if (entry === undefined) return { value: undefined, done: true };
+        if (await this.#begin(entry)) return { value: entry.input, done: false };
+      }
+    } catch (error) {
+      // A handler may ignore what it asked for. Those before the last have the next one waiting for them.
+      this.#lastNext?.catch(() => {});
+      throw error;
+    } finally {
+      this.#nexts -= 1;
     }
   }
 
@@ -144,7 +164,10 @@ export class Intake<In, Stream> {
   #asRunning(turn: ActiveTurn<In, Stream>): RunningTurn<In> {
     return {
       isListening: () => turn.isListening,
-      interrupt: () => turn.interrupt(),
+      interrupt: (reason) => {
+        turn.interrupt(reason);
+        return this.#canInterrupt;
+      },
       steer: (entry, missed) => void this.#steer(turn, entry, missed),
     };
   }
@@ -171,6 +194,7 @@ export class Intake<In, Stream> {
     const { run, record } = this.#parts;
     if (id === undefined) return { run, turn };
     const recording = record({ id, run, turn, attempt, done: false, input });
+    this.#begun ??= new Set();
     this.#begun.add(recording);
     try {
       return await recording;

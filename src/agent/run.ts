@@ -1,18 +1,21 @@
 /** One run of an agent: a session is opened, the handler reads and speaks, the result follows. */
+import type { Connection } from '../connection/connection.js';
 import { Inbox } from '../connection/inbox.js';
 import { Outbox } from '../connection/outbox.js';
 import { RunConnection } from '../connection/run-connection.js';
 import { AgentFlowError, toAgentFlowError } from '../errors.js';
-import { Deferred } from '../internal/deferred.js';
 import { type Opened, openSession } from '../session/open-session.js';
 import type { OpenSession } from '../session/session.js';
 import type { AcceptedInput } from '../session/store.js';
-import type { AgentHandler, AgentOutput, HandlerResult, StreamBidiOptions } from './agent.js';
+import type { AgentHandler, AgentOutput, HandlerArgs, HandlerResult, StreamBidiOptions } from './agent.js';
 import { rememberArtifacts } from './artifacts.js';
 import { checked } from './checks.js';
 import type { AgentDefinition } from './definition.js';
+import { type Publisher, publish } from './feed/publisher.js';
 import { Intake } from './intake.js';
 import { RunResponder } from './responder.js';
+import { RunAbort, withSignal } from './run-abort.js';
+import { RunHost } from './run-host.js';
 import type { Launch, RunScope } from './runtime.js';
 import { runTurns } from './turns.js';
 
@@ -24,6 +27,8 @@ export interface RunRequest<State, In, Out, Chunk, Stream> {
   readonly id: string;
   readonly sessionId: string;
   readonly options: StreamBidiOptions<unknown>;
+  /** Told once, when the run is over. */
+  readonly onEnded: () => void;
 }
 
 /** One run of an agent, from `streamBidi` to its result. */
@@ -32,12 +37,13 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
   readonly #request: RunRequest<State, In, Out, Chunk, Stream>;
   readonly #inbox: Inbox<In>;
   readonly #outbox: Outbox<Stream>;
-  readonly #controller = new AbortController();
-  readonly #failed = new Deferred<never>();
+  readonly #abort = new RunAbort();
   #output: AgentOutput<State, Out> | undefined;
   #intake: Intake<In, Stream> | undefined;
-  #endedBy: AgentFlowError | undefined;
+  #publisher: Publisher<Stream> | undefined;
   #hasBegun = false;
+  /** Ends the run at once, whatever its handler is doing. */
+  #leave: (error: AgentFlowError) => void = () => {};
 
   constructor(request: RunRequest<State, In, Out, Chunk, Stream>) {
     this.#request = request;
@@ -55,10 +61,11 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
       outbox: this.#outbox,
       checkInput: (input) => checked(definition.inputSchema, input, 'input'),
       onAbort: (error) => {
-        this.#controller.abort(error);
+        this.#abort.abort(error);
         this.#intake?.turn?.abort(error);
-        this.#failed.reject(error);
+        this.#leave(error);
       },
+      onEnded: request.onEnded,
     });
   }
 
@@ -66,10 +73,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
   start(launch: Launch): void {
     const { connection } = this;
     const { abortSignal } = this.#request.options;
-    const abort = () => connection.abort(abortSignal?.reason);
-    if (abortSignal?.aborted) abort();
-    abortSignal?.addEventListener('abort', abort, { once: true });
-    void connection.done.then(() => abortSignal?.removeEventListener('abort', abort));
+    if (abortSignal !== undefined) abortWith(connection, abortSignal);
     // At once, not when the launch gets round to it: connections have a session in the order they were opened.
     const opened = silent(this.#open());
     const settle = (error?: unknown) => {
@@ -83,6 +87,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
 
   #open(): Promise<Opened<State>> {
     const { definition, id, sessionId, options } = this.#request;
+    const abort = this.#abort;
     return openSession<State>({
       sessionId,
       store: definition.store,
@@ -94,28 +99,44 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
       clock: definition.clock,
       leaseTtlMs: definition.leaseTtlMs,
       keepVersions: definition.keepVersions,
-      signal: this.#controller.signal,
+      // Made only where there is a store to wait for.
+      get signal() {
+        return abort.signal;
+      },
       onLost: (error) => this.connection.fail(error),
     });
   }
 
   /** Ends with the handler's result, or as soon as the run fails, whether or not the handler notices. */
-  async #run(scope: RunScope, opened: Promise<Opened<State>>): Promise<AgentOutput<State, Out>> {
-    const work = this.#work(scope, opened);
-    work.catch((error) => this.connection.fail(toAgentFlowError(error)));
-    this.#output = await Promise.race([work, this.#failed.promise]);
-    return this.#output;
+  #run(scope: RunScope, opened: Promise<Opened<State>>): Promise<AgentOutput<State, Out>> {
+    return new Promise((resolve, reject) => {
+      this.#leave = reject;
+      if (this.#abort.aborted) reject(this.#abort.reason);
+      const succeed = (output: AgentOutput<State, Out>) => {
+        this.#output = output;
+        resolve(output);
+      };
+      const fail = (error: unknown) => {
+        this.connection.fail(toAgentFlowError(error));
+        reject(error);
+      };
+      this.#work(scope, opened).then(succeed, fail);
+    });
   }
 
   async #work(scope: RunScope, opened: Promise<Opened<State>>): Promise<AgentOutput<State, Out>> {
     this.#hasBegun = true;
-    const { session, pending } = await opened;
+    const { session, lease, pending } = await opened;
+    this.connection.hasSession = true;
+    this.#publisher = publish(this.#request.definition, lease, this.connection, this.#outbox.log);
     const intake = this.#newIntake(scope, session);
+    const { streamSchema } = this.#request.definition;
+    const host = new RunHost({ intake, outbox: this.#outbox, streamSchema, abort: this.#abort });
     try {
       scope.sessionOpened(session.id);
       intake.replay(pending);
-      const result = await this.#handle(scope, session, intake);
-      this.#endedBy = new AgentFlowError('RUN_ENDED', 'The run has ended: the handler has returned');
+      const result = await this.#handle(scope, session, intake, host);
+      host.end(new AgentFlowError('RUN_ENDED', 'The run has ended: the handler has returned'));
       intake.end(new AgentFlowError('CONNECTION_CLOSED', 'The agent ended the run before it took this input'));
       return await this.#result(session, result);
     } catch (error) {
@@ -128,65 +149,36 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
   }
 
   #newIntake(scope: RunScope, session: OpenSession<State>): Intake<In, Stream> {
-    const { signal } = this.#controller;
     const record = (input: AcceptedInput) => session.accept(input);
     const ends = { inbox: this.#inbox, outbox: this.#outbox };
-    this.#intake = new Intake<In, Stream>({ run: this.#request.id, ...ends, scope, signal, record });
+    this.#intake = new Intake<In, Stream>({ run: this.#request.id, ...ends, scope, signal: this.#abort, record });
     return this.#intake;
   }
 
   /** The handler's result; after an abort it has a while to notice, and is then left alone. */
-  #handle(scope: RunScope, session: OpenSession<State>, intake: Intake<In, Stream>): Promise<HandlerResult<Out>> {
+  #handle(
+    scope: RunScope,
+    session: OpenSession<State>,
+    intake: Intake<In, Stream>,
+    host: RunHost<In, Stream>,
+  ): Promise<HandlerResult<Out>> {
     const { definition, handler } = this.#request;
-    const { signal } = this.#controller;
-    const host = this.#host(intake);
-    const graceOver = new Deferred<never>();
-    signal.addEventListener(
-      'abort',
-      () => definition.clock.after(definition.abortGraceMs, () => graceOver.reject(signal.reason)),
-      { once: true },
-    );
-    const answered = (async () => {
-      signal.throwIfAborted();
-      return handler({
+    const abort = this.#abort;
+    return new Promise((resolve, reject) => {
+      abort.throwIfAborted();
+      abort.onAbort(() => definition.clock.after(definition.abortGraceMs, () => reject(abort.reason)));
+      const args = withSignal<Omit<HandlerArgs<State, In, Chunk, Stream>, 'signal'>>(abort, {
         session,
         inputStream: host.inputStream,
         responder: new RunResponder<Chunk, Stream>(host),
-        turns: (work, options) => silent(runTurns(host, work, options)),
-        signal,
+        turns: (work, options) => {
+          intake.allowInterrupts();
+          return silent(runTurns(host, work, options));
+        },
         context: scope.context,
       });
-    })();
-    return Promise.race([answered, graceOver.promise]);
-  }
-
-  #host(intake: Intake<In, Stream>) {
-    const next = () => intake.next();
-    const close = (): Promise<IteratorResult<In, undefined>> => Promise.resolve({ value: undefined, done: true });
-    return {
-      inputStream: { [Symbol.asyncIterator]: () => ({ next, return: close }) },
-      signal: this.#controller.signal,
-      outbox: this.#outbox,
-      streamSchema: this.#request.definition.streamSchema,
-      currentTurn: () => intake.turn,
-      assertMaySend: () => {
-        this.#assertIsRunning();
-        intake.turn?.assertMaySend();
-      },
-      sent: (chunk: Stream) => intake.turn?.record(chunk),
-      // A handler need not wait: what it says next comes after the end of the turn, and so does the next input.
-      endTurn: async () => {
-        this.#assertIsRunning();
-        this.#outbox.endTurn(false);
-        await intake.settle();
-      },
-      // The loop waits, so its readers see the end of a turn when the session knows of it.
-      closeTurn: async (interrupted: boolean, error?: AgentFlowError) => {
-        this.#assertIsRunning();
-        await intake.settle(error);
-        this.#outbox.endTurn(interrupted, error);
-      },
-    };
+      Promise.resolve(handler(args)).then(resolve, reject);
+    });
   }
 
   async #result(session: OpenSession<State>, result: HandlerResult<Out>): Promise<AgentOutput<State, Out>> {
@@ -205,18 +197,22 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
     };
   }
 
-  #assertIsRunning(): void {
-    this.#controller.signal.throwIfAborted();
-    if (this.#endedBy !== undefined) throw this.#endedBy;
-  }
-
   /** Whatever happened, the next connection gets the session; a store that cannot be reached lets it go by its lease. */
   async #giveBack(session: OpenSession<State>, intake: Intake<In, Stream>): Promise<void> {
-    const error = this.#controller.signal.reason as AgentFlowError | undefined;
+    const error = this.#abort.reason;
     await intake.finish(error);
     await session.end(error ?? new AgentFlowError('RUN_ENDED', 'The run has ended'));
+    await this.#publisher?.end(error);
     await session.release().catch(() => {});
   }
+}
+
+/** Aborts the connection when the signal fires, and forgets the signal when the run is over. */
+function abortWith(connection: Pick<Connection<never, never, never>, 'abort' | 'done'>, signal: AbortSignal): void {
+  const abort = () => connection.abort(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  void connection.done.then(() => signal.removeEventListener('abort', abort));
 }
 
 /** A rejection nobody waits for stays silent. */

@@ -6,6 +6,7 @@ import { frozenJson } from '../internal/json.js';
 import { valueIssues } from '../internal/value-issues.js';
 import type { StateRules } from '../session/open-session.js';
 import { checked, tryParse } from './checks.js';
+import { fits } from './fits.js';
 
 /** What an agent's configuration says of its state. */
 export interface StateConfig {
@@ -35,6 +36,7 @@ export function stateRules({ schema, initialState, migrate }: StateConfig): Stat
       );
     },
     async read(stored, sessionId) {
+      if (fits(schema, stored)) return stored;
       const asIs = tryParse(schema, stored);
       if (asIs.success) return asIs.data;
       if (migrate === undefined) throw new StoredStateError(sessionId, valueIssues(asIs.error.issues, stored));

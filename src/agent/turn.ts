@@ -1,5 +1,6 @@
 import { AgentFlowError } from '../errors.js';
 import type { Turn } from './agent.js';
+import { RunAbort } from './run-abort.js';
 
 /** The facts a turn begins with. */
 export interface TurnFacts {
@@ -19,10 +20,10 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
   /** The ids of the inputs that steered it. */
   readonly steeredIds: string[] = [];
   readonly #onInterrupt: () => void;
-  #controller: AbortController | undefined;
+  readonly #abort = new RunAbort();
   #listener: ((input: In) => void) | undefined;
   #phase: 'begun' | 'working' | 'finished' = 'begun';
-  #isInterruptWanted = false;
+  #wantedInterrupt: { readonly reason: unknown } | undefined;
   #keepsChunks = false;
   #interruption: AgentFlowError | undefined;
 
@@ -35,8 +36,7 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
   }
 
   get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    return this.#controller.signal;
+    return this.#abort.signal;
   }
 
   /** Why the turn was cut short, if it was. */
@@ -48,7 +48,7 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
   startWork(keepChunks: boolean): void {
     this.#phase = 'working';
     this.#keepsChunks = keepChunks;
-    if (this.#isInterruptWanted) this.interrupt();
+    if (this.#wantedInterrupt !== undefined) this.interrupt(this.#wantedInterrupt.reason);
   }
 
   onSteer(listener: (input: In) => void): void {
@@ -67,10 +67,10 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
     return true;
   }
 
-  interrupt(): void {
-    this.#isInterruptWanted = true;
+  interrupt(reason?: unknown): void {
+    this.#wantedInterrupt ??= { reason };
     if (this.#phase !== 'working' || this.#interruption !== undefined) return;
-    this.#interruption = new AgentFlowError('TURN_INTERRUPTED', 'The turn was cut short by another input');
+    this.#interruption = new AgentFlowError('TURN_INTERRUPTED', 'The turn was cut short', { cause: reason });
     this.abort(this.#interruption);
     this.#onInterrupt();
   }
@@ -92,7 +92,6 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
   }
 
   abort(reason: AgentFlowError): void {
-    this.#controller ??= new AbortController();
-    this.#controller.abort(reason);
+    this.#abort.abort(reason);
   }
 }

@@ -1,11 +1,12 @@
 import { type AgentFlowError, toAgentFlowError } from '../errors.js';
 import type { Turn, TurnsOptions } from './agent.js';
+import type { AbortState } from './run-abort.js';
 import type { ActiveTurn } from './turn.js';
 
 /** What the loop needs of its run. */
 export interface TurnsHost<In, Stream> {
   readonly inputStream: AsyncIterable<In>;
-  readonly signal: AbortSignal;
+  readonly abort: AbortState;
   /** The turn of the input that was just taken. */
   currentTurn(): ActiveTurn<In, Stream> | undefined;
   /** Ends the current turn. */
@@ -42,7 +43,7 @@ async function runTurn<In, Stream>(
   turn.startWork(onInterrupt !== undefined);
   let failure = turn.interruption ?? (await errorOf(() => work(input, turn)));
   const wasInterrupted = turn.finishWork();
-  if (host.signal.aborted) throw host.signal.reason;
+  host.abort.throwIfAborted();
   if (wasInterrupted) failure = await errorOf(() => onInterrupt?.({ input, turn, chunks: turn.chunks }));
   const error = failure;
   if (error !== undefined && onError !== undefined) failure = await errorOf(() => onError(error, { input, turn }));

@@ -15,6 +15,7 @@ import { BackendError } from './backend-error.js';
 import { Conversation } from './conversation.js';
 import { failure } from './failure.js';
 import { type BackendTool, type ModelSession, modelBackend } from './model-backend.js';
+import type { TelemetryOptions } from './telemetry.js';
 
 export type { AnthropicEvent, BackendTool };
 
@@ -55,6 +56,8 @@ export interface AnthropicBackendOptions {
   readonly maxTurns?: number;
   /** Attempts of the SDK after the first, before anything was streamed. @default 0: the failure says whether to retry */
   readonly maxRetries?: number;
+  /** Only `content` is heeded: what was said is written on the spans. */
+  readonly telemetry?: TelemetryOptions;
   /** For a `retry-after` that is a date. @default the machine's */
   readonly clock?: Clock;
 }
@@ -71,12 +74,14 @@ const name = 'anthropic';
 export function anthropicBackend(options: AnthropicBackendOptions): Backend<ModelSession<AnthropicConversation>> & {
   resumeSession(sessionId: string, options?: BackendSessionOptions): Promise<ModelSession<AnthropicConversation>>;
 } {
-  const { tools = [], maxTurns = 50, clock } = options;
+  const { model, tools = [], maxTurns = 50, clock, telemetry } = options;
   return modelBackend({
     provider: anthropicProvider(options),
+    model,
+    telemetry,
     tools,
     maxTurns,
-    ...(clock === undefined ? {} : { clock }),
+    clock,
     failureOf: anthropicFailure,
     stopKinds: { max_tokens: 'incomplete', model_context_window_exceeded: 'incomplete', refusal: 'refused' },
   });

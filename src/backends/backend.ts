@@ -48,6 +48,16 @@ export interface Backend<Session = unknown> {
   updateSession?(session: Session, result: ResultEvent): Promise<Session> | Session;
   /** Takes up a session by the id its events told, also in another process. */
   resumeSession?(sessionId: string, options?: BackendSessionOptions): Promise<Session> | Session;
+  /**
+   * Goes on with a turn that another process has left: the session was taken up with `messages` that end with what was
+   * asked and the model's calls, and these are their results. Never runs one of them again. A backend without it is asked
+   * the same again.
+   */
+  resumeTurn?(
+    session: Session,
+    answered: readonly AnsweredCall[],
+    options: { readonly signal: AbortSignal },
+  ): Promise<BackendTurn<Session>> | BackendTurn<Session>;
   /** Ends a session and what it is still doing. Never throws. */
   terminateSession(session: Session): Promise<void> | void;
 }
@@ -59,10 +69,19 @@ export type BackendEvent =
   | { readonly type: 'tool_result'; readonly id: string; readonly output: unknown; readonly isError: boolean }
   /** What has been used since the last one: counters that grow are turned into differences. */
   | { readonly type: 'usage'; readonly usage: Usage }
-  /** The id to resume by, as soon as it is known; the first counts. */
+  /** The id to resume by, as soon as it is known; again before the result where the turn has changed it. */
   | { readonly type: 'session'; readonly sessionId: string }
   | ResultEvent
   | { readonly type: 'error'; readonly error: BackendFailure };
+
+/** A tool call that has its result. */
+export interface AnsweredCall {
+  readonly id: string;
+  readonly name: string;
+  readonly input: unknown;
+  readonly output: unknown;
+  readonly isError: boolean;
+}
 
 /** The end of a turn that was answered. */
 export interface ResultEvent {

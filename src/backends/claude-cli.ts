@@ -9,6 +9,7 @@ import { ClaudeMessages } from './claude-cli/messages.js';
 import type { CliLimits } from './cli-process.js';
 import { type CliSession, cliEnvironment, cliTurn, needsStdin } from './cli-turn.js';
 import { promptText } from './prompt-text.js';
+import type { TelemetryOptions } from './telemetry.js';
 
 export type { ClaudeCliFlags, ClaudePermissionMode } from './claude-cli/argv.js';
 
@@ -30,6 +31,8 @@ export interface ClaudeCliOptions extends ClaudeCliFlags {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Flags that have no option here, as they are. @default none */
   readonly extraArguments?: readonly string[];
+  /** Only `content` is heeded: what tools are given and answer is written on their spans. */
+  readonly telemetry?: TelemetryOptions;
   readonly limits?: CliLimits;
 }
 
@@ -48,7 +51,16 @@ const name = 'claude-cli';
 export function claudeCliBackend(options: ClaudeCliOptions = {}): Backend<ClaudeCliSession> & {
   resumeSession(sessionId: string, options?: BackendSessionOptions): ClaudeCliSession;
 } {
-  const { command = 'claude', commandArguments = [], cwd, env, extraArguments = [], limits = {}, ...flags } = options;
+  const {
+    command = 'claude',
+    commandArguments = [],
+    cwd,
+    env,
+    extraArguments = [],
+    limits = {},
+    telemetry,
+    ...flags
+  } = options;
   checkClaudeFlags(flags);
 
   const open = (id: string | undefined, sessionOptions: BackendSessionOptions): ClaudeCliSession => ({
@@ -83,6 +95,7 @@ export function claudeCliBackend(options: ClaudeCliOptions = {}): Backend<Claude
         },
         limits,
         signals: [signal, session.ending.signal],
+        telemetry,
         translate: (message) => messages.read(message),
       });
       return { session, events };

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { StringDecoder } from 'node:string_decoder';
 import { type Clock, systemClock } from '../internal/clock.js';
 import { Deferred } from '../internal/deferred.js';
+import { forgetGroup, isRemembered, rememberGroup, signalGroup } from './process-groups.js';
 
 /** What is run. */
 export interface CliCommand {
@@ -44,13 +45,6 @@ const lookEveryMs = 20;
 
 /** How long the output of a group that is gone may stay open, in milliseconds: a process that has left the group holds it. */
 const pipeGraceMs = 250;
-
-/** Groups that live; they die with this process when it exits by itself. */
-const living = new Set<number>();
-
-function killAll(): void {
-  for (const pid of living) signalGroup(pid, 'SIGKILL');
-}
 
 /**
  * A process group. It is gone within `killAfterMs` and a moment of {@link CliProcess.stop}, descendants that ignore SIGTERM
@@ -134,7 +128,7 @@ export class CliProcess {
   /** Ends the whole group: asks it to, then makes it. */
   stop(): void {
     const pid = this.#child?.pid;
-    if (this.#killAt !== undefined || pid === undefined || !living.has(pid)) return;
+    if (this.#killAt !== undefined || pid === undefined || !isRemembered(pid)) return;
     this.#killAt = this.#clock.now() + this.#limits.killAfterMs;
     this.#signal('SIGTERM');
     this.#watch(pid);
@@ -167,7 +161,7 @@ export class CliProcess {
 
   #listen(child: ChildProcess, stdin: string | undefined): void {
     const { pid } = child;
-    if (pid !== undefined) remember(pid);
+    if (pid !== undefined) rememberGroup(pid);
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-this.#limits.maxStderrLength);
     });
@@ -188,7 +182,7 @@ export class CliProcess {
 
   /** Looks at a group that was asked to end, until it has or its time is over. */
   #watch(pid: number): void {
-    if (!living.has(pid)) return;
+    if (!isRemembered(pid)) return;
     const hasExited = this.#exit !== undefined;
     if (hasExited && !isGroupAlive(pid)) {
       this.#end(pid);
@@ -206,7 +200,7 @@ export class CliProcess {
   #end(pid: number): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    forget(pid);
+    forgetGroup(pid);
     if (this.#isReading) this.#closePipeSoon();
     this.#ended.resolve();
   }
@@ -258,25 +252,6 @@ class LineSplitter {
     this.#isSkipping = true;
     this.#rest = '';
     this.skipped += 1;
-  }
-}
-
-function remember(pid: number): void {
-  if (living.size === 0) process.on('exit', killAll);
-  living.add(pid);
-}
-
-function forget(pid: number): void {
-  living.delete(pid);
-  if (living.size === 0) process.off('exit', killAll);
-}
-
-/** Answers false when there is no such group. */
-function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
-  try {
-    return process.kill(-pid, signal);
-  } catch {
-    return false;
   }
 }
 

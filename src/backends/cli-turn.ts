@@ -2,6 +2,8 @@
 import type { BackendEvent, BackendFailure, BackendSessionOptions } from './backend.js';
 import { type CliCommand, type CliLimits, CliProcess } from './cli-process.js';
 import { type FailureKind, failure, failureOf } from './failure.js';
+import type { TelemetryOptions } from './telemetry.js';
+import { ToolSpans } from './tool-spans.js';
 
 /** A message as a CLI tells it: one line, one JSON object. */
 export type CliMessage = Readonly<Record<string, unknown>>;
@@ -13,8 +15,11 @@ export interface CliTurn {
   readonly limits: CliLimits;
   /** Any of them ends the turn. */
   readonly signals: readonly AbortSignal[];
+  readonly telemetry: TelemetryOptions | undefined;
   /** What a message says; called in order, and not after a terminal. */
   readonly translate: (message: CliMessage) => Iterable<BackendEvent>;
+  /** What the last line on standard error means, for a CLI that tells some causes only there. */
+  readonly kindOfStderr?: (line: string) => FailureKind | undefined;
 }
 
 /** The part of a CLI session that both CLIs have. */
@@ -36,7 +41,9 @@ export async function* cliTurn({
   command,
   limits,
   signals,
+  telemetry,
   translate,
+  kindOfStderr,
 }: CliTurn): AsyncGenerator<BackendEvent> {
   const cancelled = () => signals.find(({ aborted }) => aborted);
   const cancelledEvent = (signal: AbortSignal): BackendEvent => ({
@@ -48,6 +55,7 @@ export async function* cliTurn({
   const cli = new CliProcess(command, limits);
   const stop = () => cli.stop();
   for (const signal of signals) signal.addEventListener('abort', stop, { once: true });
+  const spans = new ToolSpans(provider, telemetry?.content ?? false);
   let terminal: BackendEvent | undefined;
   let strange = 0;
   try {
@@ -56,6 +64,7 @@ export async function* cliTurn({
       if (message === 'strange') strange += 1;
       if (message === undefined || message === 'strange') continue;
       for (const event of translate(message)) {
+        spans.hear(event);
         if (event.type !== 'result' && event.type !== 'error') yield event;
         else terminal = event;
         if (terminal !== undefined) break;
@@ -65,9 +74,10 @@ export async function* cliTurn({
     await cli.ended;
     const late = cancelled();
     if (late !== undefined) yield cancelledEvent(late);
-    else yield terminal ?? { type: 'error', error: withoutTerminal(provider, cli, strange) };
+    else yield terminal ?? { type: 'error', error: withoutTerminal(provider, cli, strange, kindOfStderr) };
   } finally {
     for (const signal of signals) signal.removeEventListener('abort', stop);
+    spans.end(cancelled() === undefined ? 'no_result' : 'cancelled');
     cli.stop();
     await cli.ended;
   }
@@ -104,7 +114,12 @@ function parseLine(line: string): CliMessage | 'strange' | undefined {
   }
 }
 
-function withoutTerminal(provider: string, cli: CliProcess, strange: number): BackendFailure {
+function withoutTerminal(
+  provider: string,
+  cli: CliProcess,
+  strange: number,
+  kindOfStderr: CliTurn['kindOfStderr'],
+): BackendFailure {
   const exit = cli.exit ?? { code: null, signal: null };
   const { stderr, skippedLines } = cli;
   const raw = { ...exit, stderr, strangeLines: strange, skippedLines };
@@ -120,7 +135,8 @@ function withoutTerminal(provider: string, cli: CliProcess, strange: number): Ba
   if (exit.code !== 0) {
     const status = exit.code ?? undefined;
     const facts = { raw, ...(status === undefined ? {} : { status }) };
-    return failure(provider, exitKinds[status ?? 0] ?? 'unknown', `The CLI exited with ${status}${because}`, facts);
+    const kind = kindOfStderr?.(told) ?? exitKinds[status ?? 0] ?? 'unknown';
+    return failure(provider, kind, `The CLI exited with ${status}${because}`, facts);
   }
   return failure(provider, 'protocol', 'The CLI ended without telling a result', { raw, retryable: true });
 }

@@ -10,6 +10,7 @@ import { type CliSession, cliEnvironment, cliTurn, needsStdin } from './cli-turn
 import { type CodexCliFlags, checkCodexFlags, codexArguments } from './codex-cli/argv.js';
 import { CodexMessages, type CodexResponseText, type CodexResultData } from './codex-cli/messages.js';
 import { promptText } from './prompt-text.js';
+import type { TelemetryOptions } from './telemetry.js';
 
 export type { CodexApprovalPolicy, CodexCliFlags, CodexConfigValue, CodexSandbox } from './codex-cli/argv.js';
 export type { CodexResponseText };
@@ -37,6 +38,8 @@ export interface CodexCliOptions extends CodexCliFlags {
   readonly extraArguments?: readonly string[];
   /** Codex speaks in several messages: the last one is the answer, or all are. @default 'final_message' */
   readonly responseText?: CodexResponseText;
+  /** Only `content` is heeded: what tools are given and answer is written on their spans. */
+  readonly telemetry?: TelemetryOptions;
   readonly limits?: CliLimits;
 }
 
@@ -57,7 +60,7 @@ export function codexCliBackend(options: CodexCliOptions = {}): Backend<CodexCli
   resumeSession(sessionId: string, options?: BackendSessionOptions): CodexCliSession;
 } {
   const { command = 'codex', commandArguments = [], cwd, env, extraArguments = [], ...rest } = options;
-  const { responseText = 'final_message', limits = {}, ...flags } = rest;
+  const { responseText = 'final_message', limits = {}, telemetry, ...flags } = rest;
   checkCodexFlags(flags);
 
   return {
@@ -77,7 +80,7 @@ export function codexCliBackend(options: CodexCliOptions = {}): Backend<CodexCli
     prompt(session: CodexCliSession, prompt: Prompt, { signal }) {
       const text = promptText(prompt);
       const isPiped = needsStdin(text);
-      const messages = new CodexMessages(name, responseText, session.counted);
+      const messages = new CodexMessages(name, responseText, session.counted, session.id);
       const turn = {
         flags,
         extra: extraArguments,
@@ -96,7 +99,9 @@ export function codexCliBackend(options: CodexCliOptions = {}): Backend<CodexCli
         },
         limits,
         signals: [signal, session.ending.signal],
+        telemetry,
         translate: (message) => messages.read(message),
+        kindOfStderr: (line) => (line.includes('no rollout found for thread id') ? 'not_found' : undefined),
       });
       return { session, events };
     },

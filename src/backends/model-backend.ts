@@ -5,12 +5,16 @@
  * loop does otherwise: it finishes what a hosted session has begun. The vendors' providers run under it as well, for those
  * who want its journal, budgets and guards.
  */
+import { type Context, context } from '@opentelemetry/api';
+import type { Usage } from '../../schemas/index.js';
 import { type Clock, systemClock } from '../internal/clock.js';
-import type { OpenOptions, RequestResponseProvider, ToolResult, ToolUse } from '../providers/provider.js';
-import type { Backend, BackendEvent, BackendFailure, BackendSessionOptions } from './backend.js';
+import type { OpenOptions, ProviderTurn, RequestResponseProvider, ToolResult, ToolUse } from '../providers/provider.js';
+import type { AnsweredCall, Backend, BackendEvent, BackendFailure, BackendSessionOptions } from './backend.js';
 import { BackendError } from './backend-error.js';
 import { type FailureContext, type FailureKind, failure } from './failure.js';
+import { OperationSpan, type TelemetryOptions } from './telemetry.js';
 import { untilAborted } from './until-aborted.js';
+import { UsageLedger } from './usage-ledger.js';
 
 /** A tool the model may call. */
 export interface BackendTool {
@@ -39,10 +43,15 @@ export interface ModelSession<Session> {
 /** What makes a backend of a provider. */
 export interface ModelBackendOptions<Session, Event, Input> {
   readonly provider: RequestResponseProvider<Session, Event, Input>;
+  /** For the spans of the model's calls. */
+  readonly model: string;
+  readonly telemetry?: TelemetryOptions | undefined;
+  /** The id to take a session up by, where it changes from turn to turn. @default the provider's own */
+  readonly resumeId?: (session: Session) => string | undefined;
   readonly tools: readonly BackendTool[];
   readonly maxTurns: number;
   /** For a `retry-after` that is a date. @default the machine's */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
   /** What the vendor's client has thrown, as a failure. */
   readonly failureOf: (thrown: unknown, context: FailureContext) => BackendFailure;
   /** Why a turn ended that can go no further, by the vendor's word for it. */
@@ -72,6 +81,10 @@ export function modelBackend<Session, Event, Input>(
       // Made at once, so that a prompt the vendor has no words for is refused before anything is asked.
       return { session, events: turn.events(provider.userInput(prompt)) };
     },
+    resumeTurn: (session, answered, { signal }) => {
+      const turn = new ModelTurn(options, session.conversation, [signal, session.ending.signal]);
+      return { session, events: turn.events(provider.resumeInput(answered, answered.map(resultOf))) };
+    },
     terminateSession: ({ ending }) => ending.abort(),
   };
 }
@@ -81,6 +94,8 @@ class ModelTurn<Session, Event, Input> {
   readonly #session: Session;
   readonly #signals: readonly AbortSignal[];
   readonly #work = new AbortController();
+  /** What the turn's spans hang below. */
+  readonly #outer: Context = context.active();
 
   constructor(options: ModelBackendOptions<Session, Event, Input>, session: Session, signals: readonly AbortSignal[]) {
     this.#options = options;
@@ -95,9 +110,7 @@ class ModelTurn<Session, Event, Input> {
     try {
       yield* this.#turns(first);
     } catch (thrown) {
-      const { provider, failureOf, clock = systemClock } = this.#options;
-      const context = { provider: provider.name, signal: this.#work.signal, now: clock.now() };
-      yield { type: 'error', error: failureOf(thrown, context) };
+      yield { type: 'error', error: this.#failureOf(thrown) };
     } finally {
       for (const signal of this.#signals) signal.removeEventListener('abort', stop);
       this.#work.abort();
@@ -106,23 +119,15 @@ class ModelTurn<Session, Event, Input> {
 
   async *#turns(first: Input): AsyncGenerator<BackendEvent> {
     const { provider, maxTurns, stopKinds } = this.#options;
-    const { signal } = this.#work;
-    signal.throwIfAborted();
+    this.#work.signal.throwIfAborted();
     const sessionId = provider.sessionId(this.#session);
-    yield { type: 'session', sessionId };
+    const resumeId = this.#resumeId();
+    if (resumeId !== undefined) yield { type: 'session', sessionId: resumeId };
     let input = first;
     for (let numTurns = 1; ; numTurns++) {
-      const events: Event[] = [];
-      for await (const event of provider.request(this.#session, input, { signal })) {
-        events.push(event);
-        const { text } = provider.peek(event);
-        if (text !== undefined && text !== '') yield { type: 'text', text };
-      }
-      signal.throwIfAborted();
-      const { terminal, stopReason, toolUses, serverToolUses, usage } = provider.normalize(events);
-      if (usage !== undefined) yield { type: 'usage', usage };
+      const { terminal, stopReason, toolUses, serverToolUses } = yield* this.#callModel(input);
       for (const { id, name, input } of serverToolUses) yield { type: 'tool_use', id, name, input };
-      if (terminal === 'end_turn') return yield { type: 'result', sessionId, numTurns, stopReason };
+      if (terminal === 'end_turn') return yield* this.#answered({ numTurns, stopReason }, resumeId);
       if (terminal === 'terminated') throw this.#failed(stopKinds[stopReason] ?? 'unknown', stopReason);
       if (numTurns >= maxTurns) throw this.#failed('limit', `more than ${maxTurns} model turns`);
       for (const { id, name, input } of toolUses) yield { type: 'tool_use', id, name, input };
@@ -135,6 +140,61 @@ class ModelTurn<Session, Event, Input> {
         answers.map(({ result }) => result),
       );
     }
+  }
+
+  /** One request, told as it is answered. */
+  async *#callModel(input: Input): AsyncGenerator<BackendEvent, ProviderTurn, undefined> {
+    const { provider, model } = this.#options;
+    const { signal } = this.#work;
+    const events: Event[] = [];
+    const ledger = new UsageLedger();
+    const span = this.#span('chat', model);
+    // A reader that leaves gets no further than a `yield`.
+    let errorType: string | undefined = 'cancelled';
+    try {
+      for await (const event of span.read(provider.request(this.#session, input, { signal }))) {
+        events.push(event);
+        const { text, usage } = provider.peek(event);
+        if (text !== undefined && text !== '') yield { type: 'text', text };
+        yield* usageEvents(ledger.tell(usage));
+      }
+      signal.throwIfAborted();
+      const turn = provider.normalize(events);
+      yield* usageEvents(ledger.rest(turn.usage));
+      span.tell({ usage: turn.usage, finishReason: turn.stopReason, responseModel: turn.model });
+      span.tellContent({ answer: turn.text });
+      errorType = undefined;
+      return turn;
+    } catch (thrown) {
+      errorType = this.#failureOf(thrown).kind;
+      throw thrown;
+    } finally {
+      span.end(errorType);
+    }
+  }
+
+  *#answered(facts: { numTurns: number; stopReason: string }, toldId: string | undefined): Generator<BackendEvent> {
+    const resumeId = this.#resumeId();
+    if (resumeId !== undefined && resumeId !== toldId) yield { type: 'session', sessionId: resumeId };
+    yield { type: 'result', ...(resumeId === undefined ? {} : { sessionId: resumeId }), ...facts };
+  }
+
+  #resumeId(): string | undefined {
+    const { provider, resumeId = (session) => provider.sessionId(session) } = this.#options;
+    return resumeId(this.#session);
+  }
+
+  #failureOf(thrown: unknown): BackendFailure {
+    const { provider, failureOf, clock = systemClock } = this.#options;
+    return failureOf(thrown, { provider: provider.name, signal: this.#work.signal, now: clock.now() });
+  }
+
+  #span(operation: 'chat' | 'execute_tool', subject: string): OperationSpan {
+    const { provider, model, telemetry } = this.#options;
+    const span = new OperationSpan(operation, subject, { content: telemetry?.content ?? false }, this.#outer);
+    const conversationId = this.#resumeId() ?? provider.sessionId(this.#session);
+    span.tell({ provider: provider.name, conversationId, requestModel: operation === 'chat' ? model : undefined });
+    return span;
   }
 
   #failed(kind: FailureKind, why: string): BackendError {
@@ -155,20 +215,41 @@ class ModelTurn<Session, Event, Input> {
 
   async #run({ id, name, input }: ToolUse, sessionId: string): Promise<Answer> {
     const { signal } = this.#work;
-    const answer = (output: unknown, isError: boolean): Answer => {
-      const text = typeof output === 'string' ? output : (JSON.stringify(output) ?? '');
-      return { output, result: { toolUseId: id, name, text, isError } };
-    };
+    const answer = (output: unknown, isError: boolean): Answer => ({
+      output,
+      result: { toolUseId: id, name, text: textOf(output), isError },
+    });
     const tool = this.#options.tools.find((one) => one.name === name);
     if (tool === undefined) return answer(`There is no tool named ${name}`, true);
+    const span = this.#span('execute_tool', name);
+    span.tell({ toolName: name, toolCallId: id });
+    span.tellContent({ toolInput: input });
+    let errorType: string | undefined;
     try {
       const call = { toolUseId: id, sessionId, signal };
-      return answer(await untilAborted(signal, Promise.resolve(tool.run(input, call))), false);
+      const output = await untilAborted(signal, Promise.resolve(span.run(() => tool.run(input, call))));
+      span.tellContent({ toolOutput: output });
+      return answer(output, false);
     } catch (error) {
+      errorType = signal.aborted ? 'cancelled' : 'tool_error';
       signal.throwIfAborted();
       return answer(error instanceof Error ? error.message : String(error), true);
+    } finally {
+      span.end(errorType);
     }
   }
+}
+
+function usageEvents(usage: Usage | undefined): BackendEvent[] {
+  return usage === undefined ? [] : [{ type: 'usage', usage }];
+}
+
+function resultOf({ id, name, output, isError }: AnsweredCall): ToolResult {
+  return { toolUseId: id, name, text: textOf(output), isError };
+}
+
+function textOf(output: unknown): string {
+  return typeof output === 'string' ? output : (JSON.stringify(output) ?? '');
 }
 
 interface Answer {

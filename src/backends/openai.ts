@@ -3,20 +3,26 @@
  * gateways), and decodes the stream as its vendor means it. The caller passes the client, so that this package needs no
  * version of it.
  */
-import { v4 as uuid } from 'uuid';
-import { AgentFlowError } from '../errors.js';
+import { AgentFlowError, InvalidValueError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import type { RequestResponseProvider } from '../providers/provider.js';
 import type { Backend, BackendSessionOptions } from './backend.js';
 import { BackendError } from './backend-error.js';
-import { Conversation } from './conversation.js';
 import { failure } from './failure.js';
 import { type BackendTool, type ModelSession, modelBackend } from './model-backend.js';
-import { conversationOf, type OpenAIItem, promptItem, replayed, transcriptOf } from './openai/content.js';
+import { conversationOf, type OpenAIItem, promptItem, transcriptOf } from './openai/content.js';
+import {
+  histories,
+  KeptConversation,
+  type OpenAIConversation,
+  type OpenAIHistory,
+  StoredConversation,
+} from './openai/conversations.js';
 import { endOf, normalizeOpenAI, type OpenAIEvent, outputOf, peekOpenAI } from './openai/events.js';
-import { failedResponse, openaiFailure } from './openai/failures.js';
+import { failedResponse, isLostResponse, openaiFailure } from './openai/failures.js';
+import type { TelemetryOptions } from './telemetry.js';
 
-export type { BackendTool, OpenAIEvent };
+export type { BackendTool, OpenAIConversation, OpenAIEvent, OpenAIHistory };
 
 /** The part of `new OpenAI()` from `openai` that is used. */
 export interface OpenAIClient {
@@ -37,6 +43,7 @@ export interface OpenAIRequest {
   readonly tools?: never[];
   readonly instructions?: string;
   readonly max_output_tokens?: number;
+  readonly previous_response_id?: string;
 }
 
 /** Options of {@link openaiBackend}. */
@@ -51,33 +58,49 @@ export interface OpenAIBackendOptions {
   readonly tools?: readonly BackendTool[];
   /** Further members of the request: `reasoning`, `temperature`, `tool_choice`, `metadata`, OpenAI's own tools. */
   readonly request?: Readonly<Record<string, unknown>>;
+  /**
+   * Who keeps the conversation. On this side (`client`) it is told whole in every turn, and OpenAI stores nothing. There
+   * (`server`) every turn goes on from the response before, by `previous_response_id`; OpenAI stores responses for 30 days
+   * by default. @default 'client'
+   */
+  readonly history?: OpenAIHistory;
   /** Model turns in one turn; beyond it the turn fails with the kind `limit`. @default 50 */
   readonly maxTurns?: number;
   /** Attempts of the SDK after the first, before anything was streamed. @default 0: the failure says whether to retry */
   readonly maxRetries?: number;
+  /** Only `content` is heeded: what was said is written on the spans. */
+  readonly telemetry?: TelemetryOptions;
   /** For a `retry-after` that is a date. @default the machine's */
   readonly clock?: Clock;
 }
 
-/** A conversation with OpenAI's model, which is kept on this side. */
-export type OpenAIConversation = Conversation<OpenAIItem>;
-
 const name = 'openai';
 
 /**
- * A backend that keeps the conversation itself (`store: false`; reasoning is carried along encrypted): it is told whole in
- * every turn, and a turn that failed is no part of it. `resumeSession` needs the `messages` so far; without them it throws
- * `BACKEND_CANNOT_RESUME`.
+ * A backend on OpenAI's models. A turn that failed is no part of the conversation, whoever keeps it (`history`).
+ *
+ * Kept on this side, the conversation is told whole in every turn (`store: false`; reasoning is carried along encrypted),
+ * and `resumeSession` needs the `messages` so far; without them it throws `BACKEND_CANNOT_RESUME`.
+ *
+ * Kept at OpenAI, `resumeSession` needs the id alone. It is that of the newest response that answered a turn, so there is
+ * none before the first answer, and every turn tells another. When OpenAI has lost the response, a session that was given
+ * its `messages` tells them anew; any other fails with the kind `not_found`.
+ *
+ * Throws `INVALID_VALUE` for a `history` there is none of, and for one at OpenAI with `request.store` switched off.
  */
 export function openaiBackend(options: OpenAIBackendOptions): Backend<ModelSession<OpenAIConversation>> & {
   resumeSession(sessionId: string, options?: BackendSessionOptions): Promise<ModelSession<OpenAIConversation>>;
 } {
-  const { tools = [], maxTurns = 50, clock } = options;
+  const { model, tools = [], maxTurns = 50, clock, telemetry } = options;
+  checkHistory(options);
   return modelBackend({
-    provider: openaiProvider(options),
+    provider: newProvider(options),
+    resumeId: ({ resumeId }) => resumeId,
+    model,
+    telemetry,
     tools,
     maxTurns,
-    ...(clock === undefined ? {} : { clock }),
+    clock,
     failureOf: openaiFailure,
     stopKinds: {
       max_output_tokens: 'incomplete',
@@ -88,21 +111,29 @@ export function openaiBackend(options: OpenAIBackendOptions): Backend<ModelSessi
   });
 }
 
-/** The same model as a provider: each request is one model turn, and hands tool calls back. */
+/**
+ * The same model as a provider: each request is one model turn, and hands tool calls back. The conversation is kept on this
+ * side, because the tool loop knows a session by one id for as long as it lives.
+ */
 export function openaiProvider(
+  options: Omit<OpenAIBackendOptions, 'history'>,
+): RequestResponseProvider<OpenAIConversation, OpenAIEvent, readonly OpenAIItem[]> {
+  return newProvider({ ...options, history: 'client' });
+}
+
+function newProvider(
   options: OpenAIBackendOptions,
 ): RequestResponseProvider<OpenAIConversation, OpenAIEvent, readonly OpenAIItem[]> {
-  const { client, maxRetries = 0 } = options;
-
+  const { history = 'client' } = options;
   return {
     name,
     mode: 'request_response',
     async open({ sessionId, system, messages }) {
-      if (sessionId !== undefined && messages === undefined) throw cannotResume();
+      if (history === 'client' && sessionId !== undefined && messages === undefined) throw cannotResume();
       const given = conversationOf(messages ?? []);
       const told = [options.system, system, given.system].filter((text) => text !== undefined && text !== '');
-      const id = sessionId ?? `${name}-${uuid()}`;
-      return new Conversation(id, told.length === 0 ? undefined : told.join('\n\n'), given.items);
+      const start = { id: sessionId, system: told.length === 0 ? undefined : told.join('\n\n'), items: given.items };
+      return history === 'client' ? new KeptConversation(start) : new StoredConversation(start);
     },
     sessionId: ({ id }) => id,
     userInput: (prompt) => [promptItem(prompt)],
@@ -114,10 +145,10 @@ export function openaiProvider(
         output: isError ? JSON.stringify({ error: text }) : text,
       })),
     async *request(conversation, input, { signal }) {
-      if (input.every(({ type }) => type === 'function_call_output')) conversation.add(...input);
-      else conversation.begin(...input);
+      if (input.every(({ type }) => type === 'function_call_output')) conversation.add(input);
+      else conversation.begin(input);
       const events: OpenAIEvent[] = [];
-      for await (const raw of await client.responses.create(requestOf(options, conversation), { signal, maxRetries })) {
+      for await (const raw of await ask(options, conversation, signal)) {
         const event = raw as OpenAIEvent;
         events.push(event);
         yield event;
@@ -132,6 +163,21 @@ export function openaiProvider(
   };
 }
 
+async function ask(
+  options: OpenAIBackendOptions,
+  conversation: OpenAIConversation,
+  signal: AbortSignal,
+): Promise<AsyncIterable<unknown>> {
+  const { client, maxRetries = 0 } = options;
+  const create = async () => client.responses.create(requestOf(options, conversation), { signal, maxRetries });
+  try {
+    return await create();
+  } catch (error) {
+    if (!isLostResponse(error) || !conversation.recover()) throw error;
+    return create();
+  }
+}
+
 /** A response has ended: it becomes a part of the conversation, or an error. */
 function close(conversation: OpenAIConversation, events: readonly OpenAIEvent[]): void {
   const end = endOf(events);
@@ -143,13 +189,14 @@ function close(conversation: OpenAIConversation, events: readonly OpenAIEvent[])
     const { error } = end.response as { readonly error?: Readonly<Record<string, unknown>> | null };
     throw new BackendError(failedResponse(name, error ?? {}));
   }
-  conversation.add(...outputOf(events).flatMap(replayed));
+  const { id } = (end.response ?? {}) as { readonly id?: unknown };
+  conversation.heard(id, outputOf(events));
   if (normalizeOpenAI(events).terminal === 'end_turn') conversation.commit();
 }
 
 function requestOf(
   { model, maxOutputTokens, tools = [], request = {} }: OpenAIBackendOptions,
-  { system, items }: OpenAIConversation,
+  { system, keeping, request: told }: OpenAIConversation,
 ): OpenAIRequest {
   const own = Array.isArray(request.tools) ? (request.tools as unknown[]) : [];
   const wireTools = tools.map(({ name: toolName, description, inputSchema }) => ({
@@ -162,15 +209,27 @@ function requestOf(
   }));
   const all = [...own, ...wireTools];
   return {
-    ...{ store: false, include: ['reasoning.encrypted_content'] },
+    ...keeping,
     ...request,
     ...(all.length === 0 ? {} : { tools: all as never[] }),
     ...(maxOutputTokens === undefined ? {} : { max_output_tokens: maxOutputTokens }),
     ...(system === undefined ? {} : { instructions: system }),
     model,
-    input: [...items] as never[],
+    ...told,
+    input: [...told.input] as never[],
     stream: true,
   };
+}
+
+function checkHistory({ history = 'client', request = {} }: OpenAIBackendOptions): void {
+  const issues: { path: string; expected: string; received: string }[] = [];
+  if (!histories.includes(history)) {
+    issues.push({ path: 'history', expected: histories.join(' | '), received: String(history) });
+  }
+  if (history === 'server' && request.store === false) {
+    issues.push({ path: 'request.store', expected: 'true, because OpenAI is to keep the history', received: 'false' });
+  }
+  if (issues.length > 0) throw new InvalidValueError('option', issues);
 }
 
 function cannotResume(): AgentFlowError {

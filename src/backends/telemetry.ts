@@ -73,6 +73,25 @@ export class OperationSpan {
     return context.with(this.#context, work);
   }
 
+  /** Reads a source so that its own spans hang below this one. */
+  async *read<T>(source: AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+    const iterator = this.run(() => source[Symbol.asyncIterator]());
+    let isOver = false;
+    try {
+      for (;;) {
+        const next = await this.run(() => iterator.next());
+        isOver = next.done === true;
+        if (next.done) return;
+        yield next.value;
+      }
+    } catch (error) {
+      isOver = true;
+      throw error;
+    } finally {
+      if (!isOver) await this.run(() => iterator.return?.());
+    }
+  }
+
   tell(facts: SpanFacts): void {
     const { usage, finishReason } = facts;
     this.#write({

@@ -1,10 +1,12 @@
 /** The one tool loop, whatever the provider: a session run to its end, one that stays open, or a backend. */
-import type { Prompt, Provider } from '../providers/provider.js';
+import type { Provider } from '../providers/provider.js';
 import { MemoryToolJournal, type ToolJournal } from './tool-loop/journal.js';
 import { Limits } from './tool-loop/limits.js';
 import { driveRequest, LiveSession } from './tool-loop/live-session.js';
 import { openLoopSession } from './tool-loop/loop-session.js';
 import {
+  type Ask,
+  type Confirmation,
   type GuardFacts,
   type LoopLimit,
   type LoopOptions,
@@ -20,6 +22,8 @@ import { type ProviderBackendOptions, providerBackend } from './tool-loop/provid
 import { type JournalStore, type SessionToolJournalOptions, sessionToolJournal } from './tool-loop/session-journal.js';
 
 export {
+  type Ask,
+  type Confirmation,
   type GuardFacts,
   type JournalStore,
   LiveSession,
@@ -66,7 +70,7 @@ export async function runSession<Context = unknown>(
   try {
     const session = await openLoopSession(provider, given, limits.signal);
     try {
-      const result = await driveRequest(session, given, given.prompt, limits);
+      const result = await driveRequest(session, given, given.ask, limits);
       if (result.error !== undefined) throw result.error;
       return result;
     } finally {
@@ -79,7 +83,7 @@ export async function runSession<Context = unknown>(
 
 /**
  * Opens a session that stays open: `message` asks, one message after another, `interrupt` ends the one that is being
- * answered, `close` ends the session. With a `prompt`, or a `sessionId`, it begins at once.
+ * answered, `close` ends the session. With a `prompt`, an `outcome` or a `sessionId`, it begins at once.
  *
  * Source: `ReqManagedAgents.Session.start_link/2`.
  */
@@ -91,8 +95,7 @@ export async function startSession<Context = unknown>(
   const opening = new Limits(given.clock, given.timeoutMs, given.signal);
   try {
     const session = new LiveSession(await openLoopSession(provider, given, opening.signal), given, onResult);
-    const first: Prompt | undefined = given.prompt;
-    if (first !== undefined || given.sessionId !== undefined) session.message(first);
+    if (given.ask !== undefined || given.sessionId !== undefined) session.message(given.ask);
     return session;
   } finally {
     opening.end();

@@ -31,6 +31,12 @@ export interface Place {
   readonly seq: number;
 }
 
+/** Somebody who is told of every entry, in the call that adds it. */
+export interface LogFollower {
+  /** The log has one more entry. Must not throw. */
+  logGrew(): void;
+}
+
 /** Forgotten entries are cut off in blocks, so that cutting costs nothing per chunk. */
 const cutBlock = 1_024;
 
@@ -43,6 +49,8 @@ export class ChunkLog<Stream> {
   #entries: LogEntry<Stream>[] = [];
   #start: Place = { index: 0, turn: 0, attempt: 1, seq: 0 };
   #waiting: (() => void)[] = [];
+  /** At most one; others wait for {@link grown}. */
+  follower: LogFollower | undefined;
 
   /** @param keep how many entries that have been read are kept for watchers */
   constructor(keep: number) {
@@ -66,6 +74,7 @@ export class ChunkLog<Stream> {
   append(entry: LogEntry<Stream>): void {
     this.#entries.push(entry);
     if (this.#waiting.length > 0) this.wake();
+    this.follower?.logGrew();
   }
 
   /** The next entry, or the end of the run, or nothing: resolves at the next `wake`. */

@@ -69,6 +69,12 @@ export interface Connection<In, Stream, Output> extends AsyncDisposable {
   close(): void;
   /** The result, when the run has ended. Closes nothing by itself; what nobody reads does not hold it up. */
   output(): Promise<Output>;
+  /**
+   * Cuts short the turn that is being answered, as an input with the policy `interrupt` does, but with no other input: the
+   * run goes on, and so does whatever waits. Resolves to false where no turn is being answered, or none that can be cut
+   * short: that needs `turns()`.
+   */
+  interrupt(reason?: unknown): Promise<boolean>;
   /** Ends the work now: reaches the handler's `signal` at once, and the run ends `aborted`. */
   abort(reason?: unknown): void;
   /** Settles when the run has ended, however it did; never rejects. */

@@ -22,8 +22,8 @@ export interface RunningTurn<In> {
   isListening(): boolean;
   /** Hands over an input; calls `missed` when the turn has stopped listening meanwhile. */
   steer(entry: WaitingInput<In>, missed: (entry: WaitingInput<In>) => void): void;
-  /** Cuts the turn short, if that can be done. */
-  interrupt(): void;
+  /** Cuts the turn short, if that can be done; false when it never can. */
+  interrupt(reason?: unknown): boolean;
 }
 
 /** Ids a connection remembers by itself; a store remembers all of them. */
@@ -32,12 +32,12 @@ const rememberedIds = 10_000;
 /** Inputs in line for one agent. */
 export class Inbox<In> {
   readonly #maxQueued: number;
-  readonly #known = new Map<string, Promise<SendReceipt>>();
+  #known: Map<string, Promise<SendReceipt>> | undefined;
   #queue: WaitingInput<In>[] = [];
-  #waitingTakers: (() => void)[] = [];
+  #takers: readonly ((entry: WaitingInput<In> | undefined) => void)[] = [];
   /** An input has been taken whose turn has not begun yet. */
   #isStarting = false;
-  #isStartInterrupted = false;
+  #startInterrupt: { readonly reason: unknown } | undefined;
   #running: RunningTurn<In> | undefined;
   #closedBy: AgentFlowError | undefined;
   #isClosed = false;
@@ -58,7 +58,7 @@ export class Inbox<In> {
 
   /** Puts an input where its policy says. Never throws: a refusal is the receipt's rejection. */
   send(input: In, id: string | undefined, policy: SendPolicy): Promise<SendReceipt> {
-    const known = id === undefined ? undefined : this.#known.get(id);
+    const known = id === undefined ? undefined : this.#known?.get(id);
     if (known !== undefined) return asDuplicate(known);
     const entry: WaitingInput<In> = { input, id, attempt: 1, receipt: new Deferred() };
     const refusal = this.#place(entry, policy);
@@ -75,27 +75,31 @@ export class Inbox<In> {
   }
 
   /** The next input, `undefined` when there will be none. */
-  async take(): Promise<WaitingInput<In> | undefined> {
+  take(): Promise<WaitingInput<In> | undefined> {
     this.#isStarting = false;
-    this.#isStartInterrupted = false;
-    for (;;) {
-      const entry = this.#queue.shift();
-      this.#isStarting = entry !== undefined;
-      if (entry !== undefined || this.#isClosed) return entry;
-      await new Promise<void>((resolve) => this.#waitingTakers.push(resolve));
-    }
+    this.#startInterrupt = undefined;
+    return new Promise((resolve) => {
+      this.#takers = this.#takers.concat(resolve);
+      this.#serveTakers();
+    });
   }
 
   /** The turn of the input that was taken last has begun. */
   turnStarted(turn: RunningTurn<In>): void {
     this.#running = turn;
-    if (this.#isStartInterrupted) turn.interrupt();
+    if (this.#startInterrupt !== undefined) turn.interrupt(this.#startInterrupt.reason);
     this.#isStarting = false;
-    this.#isStartInterrupted = false;
+    this.#startInterrupt = undefined;
   }
 
   turnEnded(): void {
     this.#running = undefined;
+  }
+
+  /** Cuts short the turn that runs, or is about to; false when there is none, or none that can be. */
+  interrupt(reason?: unknown): boolean {
+    if (this.#isStarting) this.#startInterrupt = { reason };
+    return this.#isStarting || (this.#running?.interrupt(reason) ?? false);
   }
 
   /** No more input; what waits is still taken. */
@@ -124,8 +128,7 @@ export class Inbox<In> {
       return new AgentFlowError('INPUT_QUEUE_FULL', `${this.#maxQueued} inputs already wait for the agent`);
     }
     if (policy === 'interrupt') {
-      this.#isStartInterrupted = this.#isStarting;
-      this.#running?.interrupt();
+      this.interrupt();
       this.#queue.unshift(entry);
     } else {
       this.#queue.push(entry);
@@ -142,15 +145,25 @@ export class Inbox<In> {
   }
 
   #remember(id: string, receipt: Promise<SendReceipt>): void {
+    this.#known ??= new Map();
     this.#known.set(id, receipt);
     const oldest = this.#known.size > rememberedIds ? this.#known.keys().next().value : undefined;
     if (oldest !== undefined) this.#known.delete(oldest);
   }
 
+  /** A step later, so that an input which is to come before others still can. */
   #wakeTakers(): void {
-    const takers = this.#waitingTakers;
-    this.#waitingTakers = [];
-    for (const wake of takers) wake();
+    if (this.#takers.length > 0) queueMicrotask(() => this.#serveTakers());
+  }
+
+  #serveTakers(): void {
+    while (this.#takers.length > 0 && (this.#queue.length > 0 || this.#isClosed)) {
+      const [taker, ...others] = this.#takers;
+      const entry = this.#queue.shift();
+      this.#takers = others;
+      this.#isStarting = entry !== undefined;
+      taker?.(entry);
+    }
   }
 }
 

@@ -42,10 +42,11 @@ interface Reader {
   isDone: boolean;
 }
 
-/** A read that waits for the next chunk. */
+/** A read that waits for the next chunk. In line without a list: there is hardly ever more than one. */
 interface WaitingRead<Stream> {
   readonly reader: Reader;
   readonly read: Deferred<IteratorResult<Stream, undefined>>;
+  behind: WaitingRead<Stream> | undefined;
 }
 
 /** Chunks on their way to one reader and any number of watchers. */
@@ -56,7 +57,8 @@ export class Outbox<Stream> {
   #unreadChunks = 0;
   /** The turn whose end is read next. */
   #turn: ReadTurn = { end: undefined };
-  #reads: WaitingRead<Stream>[] = [];
+  #firstWaiting: WaitingRead<Stream> | undefined;
+  #isDeliveryDue = false;
   /** Shared by all who wait for room, so that a handler that does not await piles up no promises. */
   #room: Deferred<void> | undefined;
   #sentSinceLook = 0;
@@ -72,13 +74,24 @@ export class Outbox<Stream> {
     this.#log = new ChunkLog(options.replayChunks);
   }
 
+  /** The run, for cursors. */
+  get run(): string {
+    return this.#options.run;
+  }
+
+  /** All that was sent, for those who follow the run. */
+  get log(): ChunkLog<Stream> {
+    return this.#log;
+  }
+
   /** Adds a chunk; resolves when there is room for the next one. Throws `CHUNK_BUFFER_FULL` far beyond the bound. */
   send(chunk: Stream): Promise<void> {
     if (this.#end !== undefined) return noWait;
     if (this.#unreadChunks >= this.#options.maxBufferedChunks * unawaitedFactor) throw this.#overflow();
     this.#log.append(chunk);
     this.#unreadChunks += 1;
-    this.#deliver();
+    if (this.#hasRoom) this.#deliverSoon();
+    else this.#deliver();
     if (!this.#hasRoom) this.#discardIfUnread();
     if (this.#hasRoom) return this.#isHogging() ? this.#breather() : noWait;
     this.#room ??= new Deferred();
@@ -177,23 +190,48 @@ export class Outbox<Stream> {
       this.#liveReaders += 1;
       this.#wasRead = true;
     }
-    const entry = this.#takeNow(reader);
+    const isFirst = this.#firstWaiting === undefined;
+    const entry = isFirst ? this.#takeNow(reader) : nothing;
     if (entry !== nothing && !(entry instanceof TurnEnd)) return Promise.resolve({ value: entry, done: false });
-    const read = new Deferred<IteratorResult<Stream, undefined>>();
-    if (entry === nothing) this.#reads.push({ reader, read });
-    else this.#answer({ reader, read }, entry);
-    return read.promise;
+    const waiting = { reader, read: new Deferred<IteratorResult<Stream, undefined>>(), behind: undefined };
+    if (entry === nothing) this.#wait(waiting);
+    else this.#answer(waiting, entry);
+    if (!isFirst) this.#deliver();
+    return waiting.read.promise;
+  }
+
+  #wait(waiting: WaitingRead<Stream>): void {
+    let last = this.#firstWaiting;
+    while (last?.behind !== undefined) last = last.behind;
+    if (last === undefined) this.#firstWaiting = waiting;
+    else last.behind = waiting;
+  }
+
+  /**
+   * A reader that is told at once is back before the next chunk is there, and waits for every single one. Told a step
+   * later it finds the next one waiting, which costs half as much.
+   */
+  #deliverSoon(): void {
+    if (this.#firstWaiting === undefined || this.#isDeliveryDue) return;
+    this.#isDeliveryDue = true;
+    void noWait.then(() => {
+      this.#isDeliveryDue = false;
+      this.#deliver();
+    });
   }
 
   /** Gives what there is to those who wait for it, in the order they came. */
   #deliver(): void {
-    if (this.#reads.length === 0) return;
-    const reads = this.#reads;
-    this.#reads = [];
-    for (const waiting of reads) {
+    let before: WaitingRead<Stream> | undefined;
+    for (let waiting = this.#firstWaiting; waiting !== undefined; waiting = waiting.behind) {
       const entry = waiting.reader.isDone ? left : this.#takeNow(waiting.reader);
-      if (entry === nothing) this.#reads.push(waiting);
-      else this.#answer(waiting, entry);
+      if (entry === nothing) {
+        before = waiting;
+        continue;
+      }
+      if (before === undefined) this.#firstWaiting = waiting.behind;
+      else before.behind = waiting.behind;
+      this.#answer(waiting, entry);
     }
   }
 

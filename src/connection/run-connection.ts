@@ -15,21 +15,30 @@ export interface RunConnectionParts<In, Stream> {
   readonly checkInput: (input: In) => unknown;
   /** Called once, at the first `abort`, before anybody is told. */
   readonly onAbort: (error: AgentFlowError) => void;
+  /** Called once, when the run is over, before anybody is told. */
+  readonly onEnded?: () => void;
 }
 
 /** A connection to an agent that runs in this process. */
 export class RunConnection<In, Stream, Output> implements Connection<In, Stream, Output> {
   readonly sessionId: string;
-  readonly done: Promise<RunEnd>;
+  /** Has the run got the session, or does it still wait for it? */
+  hasSession = false;
   readonly #parts: RunConnectionParts<In, Stream>;
-  readonly #output = new Deferred<Output>();
-  readonly #done = new Deferred<RunEnd>();
-  #hasEnded = false;
+  /** Made for those who ask, as most never do while the run idles. */
+  #output: Deferred<Output> | undefined;
+  #done: Deferred<RunEnd> | undefined;
+  #end: { readonly run: RunEnd; readonly output?: Output } | undefined;
 
   constructor(parts: RunConnectionParts<In, Stream>) {
     this.#parts = parts;
     this.sessionId = parts.sessionId;
-    this.done = this.#done.promise;
+  }
+
+  get done(): Promise<RunEnd> {
+    this.#done ??= new Deferred();
+    this.#tell();
+    return this.#done.promise;
   }
 
   send(input: In, options: SendOptions = {}): Promise<SendReceipt> {
@@ -40,6 +49,11 @@ export class RunConnection<In, Stream, Output> implements Connection<In, Stream,
     }
     assertSendOptions(options);
     return inbox.send(checkInput(input), options.id, options.policy ?? policy);
+  }
+
+  /** The run, as in its cursors. */
+  get run(): string {
+    return this.#parts.outbox.run;
   }
 
   receive(): AsyncIterableIterator<Stream> {
@@ -62,7 +76,13 @@ export class RunConnection<In, Stream, Output> implements Connection<In, Stream,
 
   output(): Promise<Output> {
     this.#parts.outbox.awaitOutput();
+    this.#output ??= new Deferred();
+    this.#tell();
     return this.#output.promise;
+  }
+
+  async interrupt(reason?: unknown): Promise<boolean> {
+    return this.#parts.inbox.interrupt(reason);
   }
 
   abort(reason?: unknown): void {
@@ -77,23 +97,32 @@ export class RunConnection<In, Stream, Output> implements Connection<In, Stream,
 
   /** The run has its result. */
   succeed(output: Output): void {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
+    if (this.#end !== undefined) return;
+    this.#end = { run: { sessionId: this.sessionId, finishReason: 'stop' }, output };
     this.#parts.inbox.end(new AgentFlowError('CONNECTION_CLOSED', 'The agent ended the run before it took this input'));
     this.#parts.outbox.end();
-    this.#output.resolve(output);
-    this.#done.resolve({ sessionId: this.sessionId, finishReason: 'stop' });
+    this.#parts.onEnded?.();
+    this.#tell();
   }
 
   /** The run ends without a result. Only the first end counts. */
   fail(error: AgentFlowError, finishReason: 'aborted' | 'failed' = 'failed'): void {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
+    if (this.#end !== undefined) return;
+    this.#end = { run: { sessionId: this.sessionId, finishReason, error } };
     this.#parts.onAbort(error);
     this.#parts.inbox.end(error);
     this.#parts.outbox.end(error);
-    this.#output.reject(error);
-    this.#done.resolve({ sessionId: this.sessionId, finishReason, error });
+    this.#parts.onEnded?.();
+    this.#tell();
+  }
+
+  /** Tells whoever has asked how the run has ended, if it has. */
+  #tell(): void {
+    if (this.#end === undefined) return;
+    const { run, output } = this.#end;
+    if (run.error === undefined) this.#output?.resolve(output as Output);
+    else this.#output?.reject(run.error);
+    this.#done?.resolve(run);
   }
 }
 

@@ -75,7 +75,8 @@ function eventAt<Stream>({ run, turn, seq, attempt }: Cursor, entry: LogEntry<St
   return { type: 'turnEnd', cursor, interrupted: entry.interrupted, ...(error === undefined ? {} : { error }) };
 }
 
-function isAfter(cursor: Cursor, after: Cursor | undefined): boolean {
+/** Does an event at `cursor` come after what a watcher has seen? */
+export function isAfter(cursor: Cursor, after: Cursor | undefined): boolean {
   if (after === undefined || after.run !== cursor.run) return true;
   if (cursor.turn !== after.turn) return cursor.turn > after.turn;
   if (cursor.attempt !== after.attempt) return cursor.attempt > after.attempt;
@@ -83,14 +84,15 @@ function isAfter(cursor: Cursor, after: Cursor | undefined): boolean {
 }
 
 /** Would a watcher that has seen `after` miss something, when `oldest` is the oldest entry that is kept? */
-function isGapAfter(after: Cursor | undefined, oldest: Place, run: string): boolean {
+export function isGapAfter(after: Cursor | undefined, oldest: Place, run: string): boolean {
   if (after === undefined || oldest.index === 0) return false;
   if (after.run !== run) return true;
   if (after.turn !== oldest.turn) return after.turn < oldest.turn;
   return after.seq + 1 < oldest.seq;
 }
 
-function expired(place: Place): AgentFlowError {
+/** The error for a watcher that would miss something; `place` is the oldest entry that is kept. */
+export function expired(place: Place): AgentFlowError {
   return new AgentFlowError('CURSOR_EXPIRED', 'The next chunk for this watcher is no longer kept', {
     details: { turn: place.turn, seq: place.seq },
   });

@@ -138,6 +138,11 @@ function register(ai: Genkit, type: ActionType, action: Action): void {
   ai.registry.registerAction(type, action);
 }
 
+/** The same surroundings with another context. */
+function within(scope: RunScope, context: Record<string, unknown>): RunScope {
+  return { context, sessionOpened: (id) => scope.sessionOpened(id), startTurn: (turn) => scope.startTurn(turn) };
+}
+
 /** One run of the chat action: one HTTP request, one run in the Dev UI. */
 async function serve(face: Face, side: SideChannel, scope: RunScope): Promise<AgentOutput> {
   const init: AgentInit = checked(AgentInitSchema, side.init ?? {}, 'init');
@@ -159,7 +164,7 @@ async function serve(face: Face, side: SideChannel, scope: RunScope): Promise<Ag
     open: (observer) => {
       const context = observedContext(side.context, observer);
       const { signal: abortSignal } = controller;
-      return face.runs.open({ ...options, context, abortSignal }, (body) => body({ ...scope, context }));
+      return face.runs.open({ ...options, context, abortSignal }, (body) => body(within(scope, context)));
     },
   });
   const abort = () => {

@@ -95,6 +95,7 @@ export function defineAgent<
     sessions: core.sessions,
     streamBidi,
     watch: (sessionId, options) => core.watch(sessionId, options),
+    attach: (sessionId, options) => core.attach(sessionId, options),
     run(input, options) {
       const connection = streamBidi(options);
       sendAll(connection, Array.isArray(input) ? (input as readonly Sent[]) : [input as Sent]);

@@ -24,10 +24,27 @@ interface SideChannel {
   readonly sendChunk: (chunk: unknown) => void;
 }
 
-type Body = (scope: RunScope) => Promise<unknown>;
+/** The (empty) input stream of a run that was opened in this process. It is how the flow finds what to run. */
+class CarriedRun<Output> implements AsyncIterable<never> {
+  /** What the run was ended by: Genkit writes a trace id on what is thrown through it, which not every value survives. */
+  failure: { readonly error: unknown } | undefined;
+  readonly #body: (scope: RunScope) => Promise<Output>;
 
-/** Bodies of runs that were opened in this process, under the (empty) input stream they are launched with. */
-const bodies = new WeakMap<AsyncIterable<unknown>, Body>();
+  constructor(body: (scope: RunScope) => Promise<Output>) {
+    this.#body = body;
+  }
+
+  run(scope: RunScope): Promise<unknown> {
+    return this.#body(scope).then(forTrace, (error: unknown) => {
+      this.failure = { error };
+      throw error;
+    });
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<never, undefined> {
+    return { next: async () => ({ value: undefined, done: true }) };
+  }
+}
 
 /** Defines the flow of an agent and answers it with its JSON schemas in place. */
 export function defineAgentFlow<State, In, Out, Chunk, Stream, Sent>(
@@ -48,9 +65,8 @@ export function defineAgentFlow<State, In, Out, Chunk, Stream, Sent>(
   // Without schemas: Genkit would check with JSON Schema (no defaults, no refinements), refuse a run without init, and
   // end the stream at the first bad input. We check with Zod; the schemas are put in place below, for those who list.
   const flow = ai.defineFlow({ name, metadata }, (_input, { inputStream, init, context, abortSignal, sendChunk }) => {
-    const body = bodies.get(inputStream);
     const actionContext = context ?? {};
-    if (body !== undefined) return withTurnSpans(name, actionContext, body);
+    if (inputStream instanceof CarriedRun) return withTurnSpans(name, actionContext, (scope) => inputStream.run(scope));
     const side = { inputStream, init, context: actionContext, abortSignal, sendChunk };
     return withTurnSpans(name, actionContext, (scope) => serve(core, side, scope));
   });
@@ -67,24 +83,12 @@ export function defineAgentFlow<State, In, Out, Chunk, Stream, Sent>(
 /** Launches runs inside the flow, so that they are traced like every other run of it. */
 export function launchIn(flow: AgentFlow, options: StreamBidiOptions<unknown>): Launch {
   return (body) => {
-    const inputStream: AsyncIterable<unknown> = {
-      [Symbol.asyncIterator]: () => ({ next: async () => ({ value: undefined, done: true }) }),
-    };
-    let failure: { readonly error: unknown } | undefined;
-    bodies.set(inputStream, async (scope) => {
-      try {
-        return forTrace(await body(scope));
-      } catch (error) {
-        // Genkit writes a trace id on what is thrown through it, which not every thrown value survives.
-        failure = { error };
-        throw error;
-      }
-    });
+    const inputStream = new CarriedRun(body);
     const { sessionId, version, context, abortSignal, telemetryLabels, onTraceStart } = options;
     const init = given({ sessionId, version });
     const carried = { inputStream, init, ...given({ context, abortSignal, telemetryLabels, onTraceStart }) };
     return flow.run(undefined, carried).catch((error: unknown) => {
-      throw failure === undefined ? error : failure.error;
+      throw inputStream.failure === undefined ? error : inputStream.failure.error;
     });
   };
 }

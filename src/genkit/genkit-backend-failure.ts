@@ -1,4 +1,6 @@
+/** What `ai.generate` throws, as a failure. */
 import { type BackendFailure, failure, failureOf } from '../backends/failure.js';
+import { googleRefusal } from './genkit-backend-google.js';
 
 /** Who failed, and where the model was. */
 export interface GenkitFailureContext {
@@ -25,6 +27,8 @@ export function genkitFailure(
   // "Exceeded maximum tool call iterations" comes with the response that would have been one too many.
   if (detail?.response !== undefined && status === 'ABORTED')
     return failure(provider, 'limit', told.message, { raw: thrown });
+  const refusal = isModelCall ? googleRefusal(thrown) : undefined;
+  if (refusal !== undefined) return { ...told, ...refusal };
   // Plugins lose the cause of a connection that breaks: all there is to tell is that a model call failed, and when.
   if (told.kind !== 'unknown' || status !== undefined || !isModelCall) return told;
   return { ...told, kind: isSpeaking ? 'network' : 'unknown', retryable: true };

@@ -64,6 +64,13 @@ export function genkitBackend(ai: Genkit, options: GenkitBackendOptions): Backen
     prompt(session, prompt, { signal }) {
       return { session, events: new GenkitTurn(ai, { ...options, name }, session, signal).events(prompt) };
     },
+    // As Genkit resumes what a tool interrupt has stopped.
+    resumeTurn(session, answered, { signal }) {
+      const answers = answered.map(({ id: ref, name: tool, output }) => ({
+        toolResponse: { ref, name: tool, output },
+      }));
+      return { session, events: new GenkitTurn(ai, { ...options, name }, session, signal).events(answers) };
+    },
     updateSession(session, { data }: ResultEvent) {
       const { from, messages } = data as Addition;
       return { ...session, messages: [...session.messages.slice(0, from), ...messages] };

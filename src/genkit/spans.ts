@@ -16,57 +16,57 @@ export function withTurnSpans<Output>(
   const runSpan = trace.getActiveSpan();
   if (runSpan === undefined)
     return body({ context: actionContext, sessionOpened: () => {}, startTurn: () => () => {} });
-  const runContext = context.active();
-  const tracer = trace.getTracer('genkitx-agent');
-  let sessionId = '';
-  let current: Span = runSpan;
-  const scope: RunScope = {
-    context: actionContext,
-    sessionOpened(id) {
-      sessionId = id;
-      setCustomMetadataAttributes({ 'agent:sessionId': id });
-      runSpan.setAttribute('gen_ai.conversation.id', id);
-    },
-    startTurn({ number, attempt }) {
-      const name = `turn-${number}`;
-      const attributes = {
-        'genkit:type': 'flowStep',
-        'genkit:name': name,
-        'genkit:path': `/{${agent},t:${kind}}/{${name},t:flowStep}`,
-        'genkit:metadata:agent:sessionId': sessionId,
-        'gen_ai.conversation.id': sessionId,
-        'genkit:metadata:agent:attempt': attempt,
-      };
-      const span = tracer.startSpan(name, { attributes }, runContext);
-      current = span;
-      return (error) => {
-        span.setAttribute('genkit:state', error === undefined ? 'success' : 'error');
-        if (error !== undefined)
-          span.setStatus({
-            code: SpanStatusCode.ERROR,
-            message: error instanceof Error ? error.message : String(error),
-          });
-        span.end();
-        if (current === span) current = runSpan;
-      };
-    },
-  };
-  return context.with(
-    trace.setSpan(
-      runContext,
-      following(() => current),
-    ),
-    () => body(scope),
-  );
+  const turns = new TurnSpans(`/{${agent},t:${kind}}`, actionContext, runSpan);
+  // To whoever asks, the active span is the one of the turn that is open.
+  return context.with(trace.setSpan(context.active(), new Proxy(runSpan, turns)), () => body(turns));
 }
 
-/** A span that always is the one that `current` answers. */
-function following(current: () => Span): Span {
-  return new Proxy(current(), {
-    get(_, key) {
-      const span = current();
-      const member: unknown = Reflect.get(span, key, span);
-      return typeof member === 'function' ? member.bind(span) : member;
-    },
-  });
+/** The spans of one run; as a proxy's handler it stands for the one that is open. */
+class TurnSpans implements RunScope, ProxyHandler<Span> {
+  readonly context: Record<string, unknown>;
+  readonly #path: string;
+  readonly #runSpan: Span;
+  readonly #runContext = context.active();
+  #current: Span;
+  #sessionId = '';
+
+  constructor(path: string, actionContext: Record<string, unknown>, runSpan: Span) {
+    this.context = actionContext;
+    this.#path = path;
+    this.#runSpan = runSpan;
+    this.#current = runSpan;
+  }
+
+  get(_: Span, key: string | symbol): unknown {
+    const span = this.#current;
+    const member: unknown = Reflect.get(span, key, span);
+    return typeof member === 'function' ? member.bind(span) : member;
+  }
+
+  sessionOpened(id: string): void {
+    this.#sessionId = id;
+    setCustomMetadataAttributes({ 'agent:sessionId': id });
+    this.#runSpan.setAttribute('gen_ai.conversation.id', id);
+  }
+
+  startTurn({ number, attempt }: { readonly number: number; readonly attempt: number }): (error?: unknown) => void {
+    const name = `turn-${number}`;
+    const attributes = {
+      'genkit:type': 'flowStep',
+      'genkit:name': name,
+      'genkit:path': `${this.#path}/{${name},t:flowStep}`,
+      'genkit:metadata:agent:sessionId': this.#sessionId,
+      'gen_ai.conversation.id': this.#sessionId,
+      'genkit:metadata:agent:attempt': attempt,
+    };
+    const span = trace.getTracer('genkitx-agent').startSpan(name, { attributes }, this.#runContext);
+    this.#current = span;
+    return (error) => {
+      span.setAttribute('genkit:state', error === undefined ? 'success' : 'error');
+      if (error !== undefined)
+        span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.message : String(error) });
+      span.end();
+      if (this.#current === span) this.#current = this.#runSpan;
+    };
+  }
 }

@@ -1,8 +1,9 @@
 /** What an agent is made of when it starts, and what it shows of itself. */
-import type { Backend, BackendSessionOptions, Prompt } from '../backends/backend.js';
+import type { Backend, BackendSessionOptions } from '../backends/backend.js';
 import type { Clock } from '../internal/clock.js';
 import type { Backlog } from './backlog.js';
 import type { EndReason, Origin, TurnOutcome } from './behaviour.js';
+import type { LostTurn } from './cycle.js';
 import type { Observers } from './events.js';
 import type { Ledger } from './ledger.js';
 import type { AgentMemory } from './memory.js';
@@ -31,8 +32,8 @@ export interface AgentParts {
   readonly sessionOptions: BackendSessionOptions | undefined;
   /** `preRun` has run, in an earlier process. */
   readonly hasRun: boolean;
-  /** The request whose turn an earlier process left behind; the prompt is as `preTurn` made it. */
-  readonly lost: { readonly request: Request; readonly prompt: Prompt; readonly isRetried: boolean } | undefined;
+  /** The request whose turn an earlier process left behind. */
+  readonly lost: (LostTurn & { readonly request: Request; readonly isRetried: boolean }) | undefined;
   /** What it was started with, to be started again. */
   readonly plan: unknown;
   /** The agent has ended. */

@@ -5,8 +5,10 @@ import type { AgentBeginning, AgentParts, AgentStatus, RuntimeSnapshot } from '.
 import type { EndReason, TurnOutcome } from './behaviour.js';
 import { factsOf, TurnCycle } from './cycle.js';
 import { draining, halted, terminated } from './host-errors.js';
+import { type BudgetStatus, Ledger } from './ledger.js';
 import { Life } from './life.js';
 import { Mind } from './mind.js';
+import { opened } from './opening.js';
 import { type AgentRecord, ResultBook } from './record.js';
 import { answerOf, type Following, failed, type Request } from './request.js';
 import type { LifeParts } from './service.js';
@@ -24,8 +26,10 @@ export class Actor {
   /** What the agent begins with is not kept. */
   constructor(parts: AgentParts, { state, session, results, isHalted }: AgentBeginning) {
     const mind = new Mind(parts, state);
-    const stance = new Stance(isHalted ? 'halted' : 'idle', parts);
-    const book = new ResultBook(parts.policies.maxTellResults);
+    // A turn that was left behind is finished first.
+    const whenHalted = parts.lost === undefined ? 'halted' : 'idle, to halt';
+    const stance = new Stance(isHalted ? whenHalted : 'idle', parts);
+    const book = new ResultBook(parts.policies.tellResults);
     for (const { ref, order, outcome } of results) book.add(ref, outcome, order);
     // One object for all of an agent's organs: a hundred thousand of them are held.
     const organs = { mind, stance, book };
@@ -50,31 +54,37 @@ export class Actor {
     return this.#parts.record;
   }
 
+  /** The agent's own budget; without one, what was spent. */
+  get budget(): BudgetStatus {
+    const { ledger, record } = this.#parts;
+    return (ledger ?? new Ledger('agent', {}, record.totals)).status();
+  }
+
   get parts(): AgentParts {
     return this.#parts;
   }
 
   get status(): AgentStatus {
+    const { name, stance, backlog, mind } = this.#parts;
     return {
-      name: this.#parts.name,
-      state: this.#parts.stance.phase === 'processing' ? 'processing' : 'idle',
-      halted: this.#parts.stance.phase === 'halted',
-      queued: this.#parts.backlog.prompts,
+      name,
+      state: stance.isProcessing ? 'processing' : 'idle',
+      halted: stance.isHalted,
+      queued: backlog.prompts,
       currentRequest: this.#life.service.active?.ref,
-      agentState: this.#parts.mind.state,
+      agentState: mind.state,
     };
   }
 
   get snapshot(): RuntimeSnapshot {
-    const { backlog, clock, policies } = this.#parts;
-    const { state: phase } = this.status;
-    const active = this.#life.service.active;
-    const elapsedMs = phase === 'processing' ? clock.now() - this.#parts.cycle.startedAt : 0;
+    const { backlog, clock, policies, stance, cycle } = this.#parts;
+    const { active } = this.#life.service;
+    const elapsedMs = stance.isProcessing ? clock.now() - cycle.startedAt : 0;
     return {
-      phase,
-      halted: this.status.halted,
-      haltPending: this.#parts.stance.wantsHalt,
-      draining: this.#parts.stance.wantsEnd !== undefined,
+      phase: stance.isProcessing ? 'processing' : 'idle',
+      halted: stance.isHalted,
+      haltPending: stance.isToHalt,
+      draining: stance.endsAs !== undefined,
       pendingPrompts: backlog.prompts,
       pendingNotifications: backlog.notifications,
       selfChainPending: backlog.chain !== undefined,
@@ -85,7 +95,7 @@ export class Actor {
   /** Takes a prompt. Throws what refuses it: overloaded, draining, halted, ended. */
   admit(origin: 'ask' | 'tell', prompt: Prompt, following: Following): Request {
     this.#assertOpen();
-    if (this.#parts.stance.phase === 'halted' && following.onHalt === 'fail') throw halted(this.#parts.name);
+    if (this.#parts.stance.isHalted && following.onHalt === 'fail') throw halted(this.#parts.name);
     const { backlog, observers, name } = this.#parts;
     const { isFree } = this.#life;
     if (!isFree) backlog.assertRoom(prompt);
@@ -116,8 +126,7 @@ export class Actor {
 
   /** What became of a `tell`; `undefined`: it waits, or is answered just now. Throws `REF_NOT_FOUND`. */
   poll(ref: string): TurnOutcome | undefined {
-    if (this.#find(ref) !== undefined) return undefined;
-    return this.#kept(ref);
+    return this.#find(ref) === undefined ? this.#kept(ref) : undefined;
   }
 
   /** The answer, as soon as there is one. */
@@ -147,8 +156,10 @@ export class Actor {
     const canBeCut = active !== undefined && this.#parts.cycle.canBeCut;
     if (ref !== undefined && active === undefined)
       throw new AgentFlowError('AGENT_IDLE', `The agent "${this.#parts.name}" has no turn in flight`);
-    if (ref !== undefined && (active?.ref !== ref || !canBeCut))
+    if (ref !== undefined && active?.ref !== ref)
       throw new AgentFlowError('REQUEST_NOT_CURRENT', 'The turn in flight is not that of this request');
+    if (ref !== undefined && !canBeCut)
+      throw new AgentFlowError('REQUEST_NOT_CURRENT', 'The backend has answered already: there is nothing left to cut');
     if (canBeCut) this.#parts.cycle.cut(new AgentFlowError('TURN_INTERRUPTED', 'The turn was interrupted'));
     return canBeCut;
   }
@@ -165,12 +176,13 @@ export class Actor {
       throw new AgentFlowError('REQUEST_FINISHED', 'The request has been answered already');
     }
     observers.tell(name, { type: 'turn.cancelled', by, ...factsOf(request) });
+    this.#life.service.tellDepth();
     const error = new AgentFlowError('REQUEST_CANCELLED', 'The request was cancelled');
     this.#life.service.settle(request, failed(error));
   }
 
   halt(): void {
-    this.#parts.stance.askHalt();
+    this.#life.service.askHalt();
     this.#life.wake();
   }
 
@@ -178,37 +190,52 @@ export class Actor {
     this.#life.service.resume();
   }
 
-  drain(reason: 'drained' | 'closed'): Promise<void> {
-    return this.#life.drain(reason);
+  /** Finishes the turn in flight, then ends. Rejects with `AGENT_TERMINATED` when it ended otherwise meanwhile. */
+  async drain(reason: 'drained' | 'closed'): Promise<void> {
+    const ended = await this.#life.drain(reason);
+    if (ended !== reason && reason === 'drained') throw terminated(this.#parts.name, ended);
   }
 
-  end(reason: EndReason, cause?: unknown): Promise<void> {
-    return this.#life.end(reason, cause);
+  /** Ends at once. */
+  async end(reason: EndReason, cause?: unknown): Promise<void> {
+    await this.#life.end(reason, cause);
   }
 
-  /** A fresh backend session; state and queue stay. Throws `AGENT_BUSY` while anything goes on. */
+  /** A fresh backend session; state and queue stay. Throws `AGENT_BUSY` while anything goes on, `BACKEND_START_FAILED`. */
   async resetSession(): Promise<void> {
     this.#assertOpen();
     const { name, backend, record, memory, sessionOptions } = this.#parts;
+    const { lastCallbacks } = this.#life;
+    if (lastCallbacks !== undefined) await lastCallbacks;
     if (this.#life.isBusy) throw new AgentFlowError('AGENT_BUSY', `The agent "${name}" is busy`);
     await this.#life.alone(async () => {
-      const fresh = await backend.startSession(sessionOptions);
-      await backend.terminateSession(this.#parts.cycle.session);
-      this.#parts.cycle.replaceSession(fresh);
+      const { cycle, stance } = this.#parts;
+      const fresh = await opened(backend, () => backend.startSession(sessionOptions));
+      // Whoever ended the agent meanwhile has ended the session that it had.
+      const left = stance.isAlive ? cycle.session : fresh;
+      if (stance.isAlive) cycle.replaceSession(fresh);
+      await Promise.resolve(left)
+        .then((session) => backend.terminateSession(session))
+        .catch(() => {});
+      this.#assertOpen();
       record.sessionId = undefined;
       memory?.put('sessionId', null);
+      memory?.clear('messages');
       await this.saved();
     });
   }
 
-  /** The request, while it is not answered. */
+  /** The request, while it is not answered. Nobody answers one of an agent that has ended. */
   #find(ref: string): Request | undefined {
+    if (!this.#parts.stance.isAlive) return undefined;
     const { active } = this.#life.service;
     return active?.ref === ref ? active : this.#parts.backlog.find(ref);
   }
 
   #kept(ref: string): TurnOutcome {
-    const outcome = this.#parts.book.get(ref);
+    const { book, stance } = this.#parts;
+    const outcome = book.get(ref);
+    if (outcome === undefined && !stance.isAlive) this.#assertOpen();
     if (outcome === undefined)
       throw new AgentFlowError('REF_NOT_FOUND', 'There is no such request, or its result is no longer kept');
     return outcome;
@@ -216,7 +243,7 @@ export class Actor {
 
   #assertOpen(): void {
     const { stance, name } = this.#parts;
-    if (!stance.isAlive) throw terminated(name, 'stopped');
-    if (stance.wantsEnd !== undefined) throw draining(name);
+    if (stance.endReason !== undefined) throw terminated(name, stance.endReason);
+    if (stance.endsAs !== undefined) throw draining(name);
   }
 }

@@ -1,6 +1,6 @@
 /** The host: every public function, and the agent it is for. */
 import type { Prompt, Response } from '../backends/backend.js';
-import { type Clock, systemClock } from '../internal/clock.js';
+import type { Actor } from './actor.js';
 import type { AgentStatus, RuntimeSnapshot } from './actor-parts.js';
 import type { AnyAgent } from './agent-backend.js';
 import type {
@@ -15,46 +15,26 @@ import type {
   StartedAgent,
 } from './api.js';
 import type { Behaviour } from './behaviour.js';
-import { currentName } from './current.js';
-import { type HostObserver, Observers } from './events.js';
-import { Graph, type GraphEdge } from './graph.js';
-import { type BudgetStatus, Ledger } from './ledger.js';
+import type { HostObserver } from './events.js';
+import type { GraphEdge } from './graph.js';
+import { type HostParts, hostParts } from './host-parts.js';
+import type { BudgetStatus } from './ledger.js';
 import type { AnyBehaviour } from './mind.js';
-import type { StartOptions } from './options.js';
-import { metricsObserver } from './otel.js';
-import { type Asking, patiently, type Waiting } from './patience.js';
-import { planOf, planOfAgent, planOfRevival } from './plan.js';
-import { Reception } from './reception.js';
+import { checkWaiting, type StartOptions } from './options.js';
+import { patiently, silent } from './patience.js';
+import { planOf, planOfRevival } from './plan.js';
 import type { TurnResult } from './record.js';
-import { answerOf, type Following } from './request.js';
-import { Roster } from './roster.js';
+import { type Asking, answerOf, type Following, type Waiting } from './request.js';
 
 /**
  * Agents under names. Every function that names one rejects with `AGENT_NOT_FOUND` when there is none, and ignoring a
  * promise is always safe.
  */
 export class AgentHost implements AsyncDisposable {
-  readonly #roster: Roster;
-  readonly #observers: Observers;
-  readonly #ledger: Ledger;
-  readonly #graph = new Graph();
-  readonly #reception: Reception;
-  readonly #clock: Clock;
+  readonly #parts: HostParts;
 
-  constructor({ store, name = 'host', budget = {}, onEvent, content = false, clock = systemClock }: AgentHostOptions) {
-    this.#clock = clock;
-    this.#observers = new Observers(() => clock.now(), content);
-    this.#observers.add(metricsObserver());
-    if (onEvent !== undefined) this.#observers.add(onEvent);
-    this.#ledger = new Ledger('host', budget);
-    this.#roster = new Roster({
-      clock,
-      observers: this.#observers,
-      ledgers: [this.#ledger],
-      store: store?.forTenant(`genkitx-agent/host/${name}`),
-      owner: crypto.randomUUID(),
-    });
-    this.#reception = new Reception(this.#roster, this.#observers, this.#graph);
+  constructor(options: AgentHostOptions) {
+    this.#parts = hostParts(options);
   }
 
   /**
@@ -71,20 +51,20 @@ export class AgentHost implements AsyncDisposable {
   start(agent: AnyAgent, options: AgentStartOptions): Promise<StartedAgent>;
   start(what: AnyBehaviour | AnyAgent, options: StartOptions | AgentStartOptions): Promise<StartedAgent> {
     return silent(async () => {
-      const plan = 'streamBidi' in what ? planOfAgent(what, options) : planOf(what, options as StartOptions);
-      const { actor, resumed } = await this.#roster.start(plan);
+      const plan = planOf(what, options);
+      const { actor, resumed } = await this.#parts.roster.start(plan);
       return { name: plan.options.name, id: actor.id, resumed };
     });
   }
 
   /** Every agent that the store remembers and that does not run. Rejects with `NO_STORE`. */
   kept(): Promise<readonly KeptAgentInfo[]> {
-    return silent(() => this.#roster.kept());
+    return silent(() => this.#parts.roster.kept());
   }
 
   /** Brings back every agent that is remembered; those for which `revive` answers nothing stay where they are. */
   restore(revive: (kept: KeptAgentInfo) => Revival | undefined): Promise<Restored> {
-    return silent(() => this.#roster.restore((kept) => planOfRevival(revive(kept), kept.name)));
+    return silent(() => this.#parts.roster.restore((kept) => planOfRevival(revive(kept), kept.name)));
   }
 
   /**
@@ -94,21 +74,21 @@ export class AgentHost implements AsyncDisposable {
    */
   ask(name: string, prompt: Prompt, options: Asking = {}): Promise<Response> {
     return silent(() => {
-      const actor = this.#reception.notItself(name, 'ask');
-      const request = this.#reception.admit(actor, name, 'ask', prompt, options);
+      const actor = this.#parts.reception.notItself(name, 'ask');
+      const request = this.#parts.reception.admit(actor, name, 'ask', prompt, options);
       const giveUp = () => {
         // One that is being answered is not its caller's any more.
         if (actor.isWaiting(request.ref)) actor.cancel(request.ref, 'signal');
       };
-      return patiently(answerOf(request), options, this.#clock, giveUp);
+      return patiently(answerOf(request), options, this.#parts.clock, giveUp);
     });
   }
 
   /** Prompts, and answers the ref to `poll`, `await`, `cancel` and `interrupt` by, once the prompt is taken (and stored). */
   tell(name: string, prompt: Prompt, options: Following = {}): Promise<string> {
     return silent(async () => {
-      const actor = this.#roster.get(name);
-      const { ref } = this.#reception.admit(actor, name, 'tell', prompt, options);
+      const actor = this.#parts.roster.get(name);
+      const { ref } = this.#parts.reception.admit(actor, name, 'tell', prompt, options);
       await actor.saved();
       return ref;
     });
@@ -117,7 +97,7 @@ export class AgentHost implements AsyncDisposable {
   /** What became of a `tell`; looking does not take it away. Rejects with `REF_NOT_FOUND`. */
   poll(name: string, ref: string): Promise<PollResult> {
     return silent(() => {
-      const outcome = this.#roster.get(name).poll(ref);
+      const outcome = this.#parts.roster.get(name).poll(ref);
       if (outcome === undefined) return { status: 'pending' };
       return outcome.ok
         ? { status: 'completed', response: outcome.response }
@@ -127,7 +107,10 @@ export class AgentHost implements AsyncDisposable {
 
   /** Waits for the answer to a `tell`. Rejects with the turn's error, `REF_NOT_FOUND`, `WAIT_TIMEOUT`. */
   await(name: string, ref: string, options: Waiting = {}): Promise<Response> {
-    return silent(() => patiently(this.#reception.notItself(name, 'await').await(ref), options, this.#clock));
+    return silent(() => {
+      const actor = this.#parts.reception.notItself(name, 'await');
+      return this.#patiently(() => actor.await(ref), options);
+    });
   }
 
   /**
@@ -136,7 +119,7 @@ export class AgentHost implements AsyncDisposable {
    */
   notify(name: string, event: unknown): Promise<void> {
     return silent(async () => {
-      const { actor } = this.#reception.notify(name, event, false);
+      const { actor } = this.#parts.reception.notify(name, event, false);
       await actor.saved();
     });
   }
@@ -144,7 +127,7 @@ export class AgentHost implements AsyncDisposable {
   /** {@link notify} that says whether the event has been handled, or is kept until the turn in flight has ended. */
   notifyAck(name: string, event: unknown): Promise<'handled' | 'retained'> {
     return silent(async () => {
-      const { actor, isDeferred, heard } = this.#reception.notify(name, event, true);
+      const { actor, isDeferred, heard } = this.#parts.reception.notify(name, event, true);
       await actor.saved();
       if (isDeferred) return 'retained';
       await heard;
@@ -157,7 +140,7 @@ export class AgentHost implements AsyncDisposable {
    * ref it cuts that request's turn or none: rejects with `REQUEST_NOT_CURRENT`, `AGENT_IDLE`.
    */
   interrupt(name: string, ref?: string): Promise<boolean> {
-    return silent(() => this.#roster.get(name).interrupt(ref));
+    return silent(() => this.#parts.roster.get(name).interrupt(ref));
   }
 
   /**
@@ -165,31 +148,27 @@ export class AgentHost implements AsyncDisposable {
    * `REQUEST_FINISHED`, `REF_NOT_FOUND`.
    */
   cancel(name: string, ref: string): Promise<void> {
-    return silent(async () => {
-      const actor = this.#roster.get(name);
-      actor.cancel(ref);
-      await actor.saved();
-    });
+    return this.#durably(name, (actor) => actor.cancel(ref));
   }
 
   /** Stops taking prompts, after the turn in flight; `postRun` runs. Again is the same as once. */
   halt(name: string): Promise<void> {
-    return silent(() => this.#roster.get(name).halt());
+    return this.#durably(name, (actor) => actor.halt());
   }
 
   /** Takes prompts again; takes a halt back that waits for a turn's end. */
   resume(name: string): Promise<void> {
-    return silent(() => this.#roster.get(name).resume());
+    return this.#durably(name, (actor) => actor.resume());
   }
 
   /** Never waits for a turn or a callback. */
   status(name: string): Promise<AgentStatus> {
-    return silent(() => this.#roster.get(name).status);
+    return silent(() => this.#parts.roster.get(name).status);
   }
 
   /** {@link status} without a word of what the agent is about. */
   snapshot(name: string): Promise<RuntimeSnapshot> {
-    return silent(() => this.#roster.get(name).snapshot);
+    return silent(() => this.#parts.roster.get(name).snapshot);
   }
 
   /**
@@ -198,97 +177,118 @@ export class AgentHost implements AsyncDisposable {
    */
   stop(name: string): Promise<void> {
     return silent(() => {
-      if (this.#roster.find(name) !== undefined) this.#reception.notItself(name, 'stop');
-      return this.#roster.stop(name);
+      if (this.#parts.roster.find(name) !== undefined) this.#parts.reception.notItself(name, 'stop');
+      return this.#parts.roster.stop(name);
     });
   }
 
   /** Ends an agent as if it had crashed: it comes back where `restart` says so. */
   kill(name: string, cause?: unknown): Promise<void> {
-    return silent(() => this.#reception.notItself(name, 'kill').end('crashed', cause));
+    return silent(() => this.#parts.reception.notItself(name, 'kill').end('crashed', cause));
   }
 
   /** Refuses new work and all that waits with `AGENT_DRAINING`, finishes the turn in flight, then stops. */
   drain(name: string, options: Waiting = {}): Promise<void> {
-    return silent(() => patiently(this.#reception.notItself(name, 'drain').drain('drained'), options, this.#clock));
+    return silent(() => {
+      const actor = this.#parts.reception.notItself(name, 'drain');
+      return this.#patiently(() => actor.drain('drained'), options);
+    });
   }
 
   /** A fresh backend session; state and queue stay. Rejects with `AGENT_BUSY` unless the agent is idle. */
   resetSession(name: string): Promise<void> {
-    return silent(() => this.#reception.notItself(name, 'resetSession').resetSession());
+    return silent(() => this.#parts.reception.notItself(name, 'resetSession').resetSession());
   }
 
   /** Where the agent is; `undefined`: nowhere. Never rejects. */
   async whereis(name: string): Promise<AgentAddress | undefined> {
-    const id = this.#roster.find(name)?.id;
+    const id = this.#parts.roster.find(name)?.id;
     return id === undefined ? undefined : { name, id };
+  }
+
+  /** Erases what is remembered of an agent that does not run. Rejects with `AGENT_EXISTS` for one that does. */
+  forget(name: string): Promise<void> {
+    return silent(() => this.#parts.roster.forget(name));
   }
 
   /** The names of all agents. */
   async list(): Promise<readonly string[]> {
-    return this.#roster.names;
+    return this.#parts.roster.names;
   }
 
   /** The agent whose callback, or turn, this is called from; `undefined` elsewhere. */
   currentName(): string | undefined {
-    return currentName();
+    return this.#parts.reception.currentName;
   }
 
   /** The turns that are kept, oldest first; those that failed are marked. */
   history(name: string): Promise<readonly TurnResult[]> {
-    return silent(() => this.#roster.get(name).record.history);
+    return silent(() => this.#parts.roster.get(name).record.history);
   }
 
   /** The newest turn, also when it failed. */
   lastResult(name: string): Promise<TurnResult | undefined> {
-    return silent(() => this.#roster.get(name).record.last);
+    return silent(() => this.#parts.roster.get(name).record.last);
   }
 
   /** The id that the backend has told. */
   sessionId(name: string): Promise<string | undefined> {
-    return silent(() => this.#roster.get(name).record.sessionId);
+    return silent(() => this.#parts.roster.get(name).record.sessionId);
   }
 
   /** US dollars over all turns of an agent, failed ones too; without a name, of all agents there have been. */
   totalCost(name?: string): Promise<number> {
     return silent(() =>
-      name === undefined ? this.#ledger.status().spentUsd : this.#roster.get(name).record.totals.usd,
+      name === undefined ? this.#parts.ledger.status().spentUsd : this.#parts.roster.get(name).record.totals.usd,
     );
   }
 
   /** Turns that the backend answered. */
   turnCount(name: string): Promise<number> {
-    return silent(() => this.#roster.get(name).record.totals.turns);
+    return silent(() => this.#parts.roster.get(name).record.totals.turns);
   }
 
-  /** How a budget stands: an agent's own, where it has one, or the host's. */
-  budget(name?: string): Promise<BudgetStatus | undefined> {
-    return silent(() => (name === undefined ? this.#ledger.status() : this.#roster.get(name).parts.ledger?.status()));
+  /** How a budget stands: an agent's own, or the host's. Where there is none, what was spent. */
+  budget(name?: string): Promise<BudgetStatus> {
+    return silent(() => (name === undefined ? this.#parts.ledger.status() : this.#parts.roster.get(name).budget));
   }
 
   /** Who prompted whom. */
   graph(): readonly GraphEdge[] {
-    return this.#graph.edges;
+    return this.#parts.graph.edges;
   }
 
   /** Watches everything; the answer stops it. */
   observe(observer: HostObserver): () => void {
-    return this.#observers.add(observer);
+    return this.#parts.observers.add(observer);
   }
 
-  /** Lets the turns in flight end, then all agents. With a store they are remembered, and what waits with them. */
-  close(): Promise<void> {
-    return silent(() => this.#roster.close());
+  /**
+   * Lets the turns in flight end, then all agents; those that take longer than `timeoutMs` (default: for ever) are ended at
+   * once. With a store they are remembered, with what waits and with a turn that was cut. Again is the same as once.
+   */
+  close({ timeoutMs = Infinity }: Pick<Waiting, 'timeoutMs'> = {}): Promise<void> {
+    return silent(() => {
+      checkWaiting({ timeoutMs });
+      return this.#parts.roster.close(timeoutMs);
+    });
+  }
+
+  /** Done, and in the store. */
+  #durably(name: string, work: (actor: Actor) => void): Promise<void> {
+    return silent(async () => {
+      const actor = this.#parts.roster.get(name);
+      work(actor);
+      await actor.saved();
+    });
+  }
+
+  #patiently<T>(work: () => Promise<T>, waiting: Waiting): Promise<T> {
+    checkWaiting(waiting);
+    return patiently(work(), waiting, this.#parts.clock);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
-
-/** Whatever goes wrong is a rejection, and one that nobody looks at stays silent. */
-function silent<T>(work: () => T | Promise<T>): Promise<T> {
-  const promise = new Promise<T>((resolve) => resolve(work()));
-  promise.catch(() => {});
-  return promise;
 }

@@ -2,7 +2,7 @@
 import type { Response } from '../backends/backend.js';
 import type { AgentFlowError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
-import type { AgentBackendOptions } from './agent-backend.js';
+import type { AgentBackendOptions, AnyAgent } from './agent-backend.js';
 import type { HostObserver } from './events.js';
 import type { Budget } from './ledger.js';
 import type { HostStore } from './memory.js';
@@ -60,9 +60,9 @@ export interface KeptAgentInfo {
 }
 
 /** What a remembered agent is brought back with. */
-export interface Revival extends Omit<StartOptions, 'name'> {
-  readonly behaviour: AnyBehaviour;
-}
+export type Revival =
+  | (Omit<StartOptions, 'name'> & { readonly behaviour: AnyBehaviour; readonly agent?: undefined })
+  | (Omit<AgentStartOptions, 'name'> & { readonly agent: AnyAgent; readonly behaviour?: undefined });
 
 /** What `restore` brought back, and what it could not. */
 export interface Restored {

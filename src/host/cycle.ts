@@ -5,26 +5,28 @@
  * Source: `GenAgent`: `pre_turn → [prompt:start] → events × handle_stream_event → [prompt:stop] → handle_response →
  * post_turn`; of a failed turn `[prompt:error] → handle_error → post_turn`.
  */
-import type { Backend, BackendEvent, Prompt } from '../backends/backend.js';
+import type { AnsweredCall, Backend, BackendEvent, Message, Prompt } from '../backends/backend.js';
 import { AgentFlowError, type ErrorCode } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import type { Decision, TurnInfo, TurnOutcome } from './behaviour.js';
-import { runAs } from './current.js';
+import { answeredTurn, CallLog } from './calls.js';
+import { type Runner, runAs } from './current.js';
 import type { Observers, Told, TurnFacts } from './events.js';
 import { type Ledger, type Reservation, type Spent, spentBy } from './ledger.js';
-import type { AgentMemory } from './memory.js';
+import type { AgentMemory, KeptCall } from './memory.js';
 import type { Mind } from './mind.js';
 import type { Policies } from './options.js';
 import { endTurnSpan, inTurnSpan } from './otel.js';
 import type { AgentRecord } from './record.js';
 import { passOn, type Request } from './request.js';
+import type { Stance } from './stance.js';
 import { runTurn, type TurnEnd } from './turn.js';
 
 /** What an agent's turns have in common. */
-export interface CycleParts {
-  readonly name: string;
+export interface CycleParts extends Runner {
   readonly backend: Backend;
   readonly mind: Mind;
+  readonly stance: Pick<Stance, 'step'>;
   readonly record: AgentRecord;
   readonly policies: Policies;
   readonly clock: Clock;
@@ -32,6 +34,18 @@ export interface CycleParts {
   /** The agent's own budget and the host's. */
   readonly ledgers: readonly Ledger[];
   readonly memory: AgentMemory | undefined;
+}
+
+/** What another process had of a turn that is tried again. */
+export interface LostTurn {
+  /** As `preTurn` made it. */
+  readonly prompt: Prompt;
+  /** Calls that have their results. */
+  readonly calls: readonly KeptCall[];
+  /** Those that the backend goes on from; `undefined`: it is asked the same again. */
+  readonly goesOnFrom: readonly AnsweredCall[] | undefined;
+  /** The backend's session again, without that turn: for when going on has failed. */
+  readonly reopen: () => Promise<unknown>;
 }
 
 /** A prompt that will not be asked. */
@@ -45,6 +59,8 @@ export interface Refusal {
 export interface TurnClosed {
   readonly outcome: TurnOutcome;
   readonly decision: Decision<unknown>;
+  /** What it adds to the conversation. */
+  readonly said: readonly Message[];
 }
 
 /** An agent's turns, one at a time. */
@@ -54,6 +70,7 @@ export class TurnCycle {
   #controller: AbortController | undefined;
   #reservations: readonly Reservation[] = [];
   #startedAt = 0;
+  #calls: CallLog | undefined;
 
   constructor(parts: CycleParts, session: unknown) {
     this.#parts = parts;
@@ -84,9 +101,9 @@ export class TurnCycle {
     this.#controller?.abort(error);
   }
 
-  /** A prompt was taken: from here on it can be cut. */
+  /** A prompt is taken: from here on it can be cut. */
   open(): void {
-    this.#controller = new AbortController();
+    this.#controller ??= new AbortController();
   }
 
   /** Asks `preTurn`. */
@@ -127,28 +144,39 @@ export class TurnCycle {
     this.#tell({ type: 'prompt.start', rewritten, ...facts, ...(observers.withContent ? content : {}) });
   }
 
-  /** Runs the turn. Never rejects; `undefined` when the agent has ended meanwhile, and nothing more is to happen. */
-  async run(request: Request, prompt: Prompt, hasEnded: () => boolean): Promise<TurnClosed | undefined> {
-    const end = await this.#askBackend(request, prompt);
+  /**
+   * Runs the turn; `undefined` when the agent has ended meanwhile, and nothing more is to happen. Rejects only when the
+   * session of a lost turn cannot be opened again.
+   */
+  async run(
+    request: Request,
+    prompt: Prompt,
+    lost: LostTurn | undefined,
+    hasEnded: () => boolean,
+  ): Promise<TurnClosed | undefined> {
+    const { memory, record } = this.#parts;
+    this.#calls = memory === undefined ? undefined : new CallLog(memory, lost?.calls ?? []);
+    const end = await this.#askBackend(request, prompt, lost);
     this.#session = end.session;
     this.#controller = undefined;
-    const spent = this.#parts.record.add(request.ref, end);
+    const spent = record.add(request.ref, end);
     for (const reservation of this.#reservations) {
       reservation.use(spent);
       reservation.settle();
     }
     this.#reservations = [];
     this.#tellEnd(request, end);
+    if (end.error !== undefined && lost?.goesOnFrom !== undefined) this.#session = await lost.reopen();
     const ended: TurnOutcome =
       end.error === undefined ? { ok: true, response: end.response } : { ok: false, error: end.error };
     const closed = hasEnded() ? undefined : await this.close(request, prompt, ended);
     this.#tellClosed(request, closed?.outcome ?? ended, end, spent);
-    return closed;
+    return closed && { ...closed, said: this.#said(prompt, end) };
   }
 
   /** What the callbacks make of a turn's end. */
   async close(request: Request, prompt: Prompt, ended: TurnOutcome): Promise<TurnClosed> {
-    const { mind } = this.#parts;
+    const { mind, stance } = this.#parts;
     const turn: TurnInfo = { ...factsOf(request), prompt };
     let outcome = ended;
     let decision: Decision<unknown> | undefined;
@@ -158,11 +186,13 @@ export class TurnCycle {
       else outcome = { ok: false, error: decided.error };
     }
     if (!outcome.ok) decision = await mind.handleError(outcome.error, turn);
+    // From here on a resume follows the halt, and does not prevent it.
+    if (decision?.decision === 'halt') stance.step('a callback halts');
     await mind.postTurn(outcome, request.ref);
-    return { outcome, decision: decision ?? { decision: 'noreply', state: mind.state } };
+    return { outcome, decision: decision ?? { decision: 'noreply', state: mind.state }, said: [] };
   }
 
-  async #askBackend(request: Request, prompt: Prompt): Promise<TurnEnd> {
+  async #askBackend(request: Request, prompt: Prompt, lost: LostTurn | undefined): Promise<TurnEnd> {
     const { name, backend, clock, policies } = this.#parts;
     const controller = this.#controller ?? new AbortController();
     const { watchdogMs } = policies;
@@ -171,15 +201,16 @@ export class TurnCycle {
     const calm = watchdogMs === Infinity ? undefined : clock.after(watchdogMs, bark);
     const used = { usage: undefined };
     const onEvent = (event: BackendEvent) => this.#hear(event, request, used, controller);
-    const end = await runAs(name, () =>
+    const end = await runAs(this.#parts, () =>
       inTurnSpan(name, backend.name, factsOf(request), async (span) => {
         const ended = await runTurn({
           backend,
           session: this.#session,
           prompt,
+          answered: lost?.goesOnFrom,
           signal: controller.signal,
           onEvent,
-          maxEvents: policies.maxEvents,
+          events: policies.events,
           isLossless: policies.isLossless,
           now: () => clock.now(),
         });
@@ -197,8 +228,9 @@ export class TurnCycle {
     used: { usage: Spent | undefined },
     controller: AbortController,
   ): void | Promise<void> {
-    const { mind } = this.#parts;
+    const { mind, observers } = this.#parts;
     passOn(request, event);
+    if (observers.withContent) this.#tell({ type: 'stream.event', ref: request.ref, kind: event.type, event });
     if (event.type === 'session') this.#keepSessionId(event.sessionId);
     if (event.type === 'usage' && this.#reservations.length > 0) {
       const { usd, tokens } = spentBy(event.usage);
@@ -208,8 +240,18 @@ export class TurnCycle {
         if (broken !== undefined) controller.abort(broken);
       }
     }
+    const kept = this.#calls?.hear(event);
     // What is heard after a cut changes nothing any more.
-    if (mind.hearsStream && !controller.signal.aborted) return mind.streamEvent(event, controller.signal);
+    if (!mind.hearsStream || controller.signal.aborted) return kept;
+    return kept === undefined
+      ? mind.streamEvent(event, controller.signal)
+      : kept.then(() => mind.streamEvent(event, controller.signal));
+  }
+
+  /** A turn that failed is no part of the conversation. */
+  #said(prompt: Prompt, { response, error }: TurnEnd): readonly Message[] {
+    const isKept = this.#calls !== undefined && error === undefined;
+    return isKept ? answeredTurn(prompt, this.#calls?.answered ?? [], response.text) : [];
   }
 
   /** As soon as it is told: a process that dies during the turn must not lose it. */
@@ -222,16 +264,17 @@ export class TurnCycle {
   }
 
   #tellEnd(request: Request, { error, response }: TurnEnd): void {
+    const { observers, mind } = this.#parts;
+    const { withContent } = observers;
     const { durationMs } = response;
     const facts = factsOf(request);
-    if (error !== undefined) this.#tell({ type: 'prompt.error', code: error.code, durationMs, ...facts });
-    else
-      this.#tell({
-        type: 'prompt.stop',
-        durationMs,
-        ...facts,
-        ...(this.#parts.observers.withContent ? { response } : {}),
-      });
+    const agentState = mind.state;
+    if (error === undefined)
+      this.#tell({ type: 'prompt.stop', durationMs, ...facts, ...(withContent ? { response, agentState } : {}) });
+    else {
+      const { code } = error;
+      this.#tell({ type: 'prompt.error', code, durationMs, ...facts, ...(withContent ? { error, agentState } : {}) });
+    }
   }
 
   #tellClosed(request: Request, outcome: TurnOutcome, { response }: TurnEnd, { usd: costUsd }: Spent): void {

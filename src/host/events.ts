@@ -6,7 +6,7 @@
  * `halted`) and the later ones (`turn.*`, `input.rejected`, `terminated`).
  */
 import type { BackendEvent, Prompt, Response } from '../backends/backend.js';
-import type { ErrorCode } from '../errors.js';
+import type { AgentFlowError, ErrorCode } from '../errors.js';
 import type { EndReason, Origin } from './behaviour.js';
 
 /** Which attempt at which request. */
@@ -23,13 +23,24 @@ export type HostEvent = { readonly agent: string; readonly at: number } & (
       readonly type: 'prompt.start';
       /** `preTurn` changed the prompt. */
       readonly rewritten: boolean;
-      /** With `content` only, as the next two. */
+      /** With `content` only, as everything else here that may be missing. */
       readonly prompt?: Prompt;
       readonly originalPrompt?: Prompt;
       readonly agentState?: unknown;
     } & TurnFacts)
-  | ({ readonly type: 'prompt.stop'; readonly durationMs: number; readonly response?: Response } & TurnFacts)
-  | ({ readonly type: 'prompt.error'; readonly code: ErrorCode; readonly durationMs: number } & TurnFacts)
+  | ({
+      readonly type: 'prompt.stop';
+      readonly durationMs: number;
+      readonly response?: Response;
+      readonly agentState?: unknown;
+    } & TurnFacts)
+  | ({
+      readonly type: 'prompt.error';
+      readonly code: ErrorCode;
+      readonly durationMs: number;
+      readonly error?: AgentFlowError;
+      readonly agentState?: unknown;
+    } & TurnFacts)
   | ({ readonly type: 'turn.start' } & TurnFacts)
   /** The whole turn, callbacks included. Every attempt that began ends with exactly one of this and the next. */
   | ({
@@ -58,10 +69,17 @@ export type HostEvent = { readonly agent: string; readonly at: number } & (
     }
   /** How many prompts wait, this one included. */
   | { readonly type: 'mailbox.queued'; readonly depth: number }
+  /** Prompts have left the queue, to be asked or not: how many wait still. */
   | { readonly type: 'mailbox.taken'; readonly depth: number }
   | { readonly type: 'halted'; readonly agentState?: unknown }
   | { readonly type: 'resumed' }
-  | { readonly type: 'stream.event'; readonly ref: string; readonly kind: BackendEvent['type'] }
+  /** What a backend says while a turn is going on. Told with `content` only. */
+  | {
+      readonly type: 'stream.event';
+      readonly ref: string;
+      readonly kind: BackendEvent['type'];
+      readonly event: BackendEvent;
+    }
   /** Nothing of it was taken. */
   | { readonly type: 'input.rejected'; readonly input: 'ask' | 'tell' | 'notify'; readonly code: ErrorCode }
   /** A callback threw or answered something it may not, and that was contained. */
@@ -102,7 +120,8 @@ export class Observers {
 
   tell(agent: string, told: Told): void {
     if (this.#observers.size === 0) return;
-    const event = { ...told, agent, at: this.#now() } as HostEvent;
+    // In place: what is told was made for this, and is told to everybody as it is.
+    const event: HostEvent = Object.assign(told, { agent, at: this.#now() });
     for (const observer of this.#observers) {
       try {
         // An observer may be async all the same: its rejection is as silent as its throw.

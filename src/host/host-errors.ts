@@ -103,3 +103,8 @@ export function toldFailure({
   const details = Object.fromEntries(Object.entries(facts).filter(([, fact]) => fact !== undefined));
   return new AgentFlowError('BACKEND_FAILED', message, { cause: raw, details });
 }
+
+/** What a thrown value says. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

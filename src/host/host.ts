@@ -53,9 +53,8 @@ export {
 export type { HostStore } from './memory.js';
 export type { AgentPolicies, RestartLimits, StartOptions } from './options.js';
 export { metricsObserver } from './otel.js';
-export type { Asking, Waiting } from './patience.js';
 export type { TurnResult } from './record.js';
-export type { Completion, Following } from './request.js';
+export type { Asking, Completion, Following, Waiting } from './request.js';
 export type { AgentHost };
 
 /** Makes a host. Throws `INVALID_VALUE` for options that cannot be. */

@@ -100,6 +100,11 @@ export class Ledger {
     };
   }
 
+  /** Something was spent elsewhere. */
+  charge(spent: Spent): void {
+    for (const unit of units) this.#spent[unit] += spent[unit];
+  }
+
   status(): BudgetStatus {
     const left = (unit: Unit) => Math.max(0, this.#limits[unit] - this.#spent[unit] - this.#held[unit]);
     const finite = (value: number) => (Number.isFinite(value) ? value : undefined);

@@ -17,7 +17,7 @@ export class Life implements Loop {
   #isWorking = false;
   #loop: Promise<void> | undefined;
   #needsPreRun: boolean;
-  #ended: Deferred<void> | undefined;
+  #ended: Deferred<EndReason> | undefined;
 
   constructor(parts: LifeParts) {
     this.#parts = parts;
@@ -27,12 +27,17 @@ export class Life implements Loop {
 
   /** Something goes on, be it only a callback. */
   get isBusy(): boolean {
-    return this.#isWorking || this.#parts.stance.phase === 'processing';
+    return this.#isWorking || this.#parts.stance.isProcessing;
   }
 
   /** A prompt that came now would be taken at once. */
   get isFree(): boolean {
     return this.#parts.stance.phase === 'idle' && !this.#isWorking;
+  }
+
+  /** What a halted agent still does, `postRun` or a notification: no turn follows it. `undefined`: nothing. */
+  get lastCallbacks(): Promise<void> | undefined {
+    return this.#isWorking && this.#parts.stance.isHalted ? this.#loop : undefined;
   }
 
   /** Takes a request that need not queue. Only when free. */
@@ -43,9 +48,9 @@ export class Life implements Loop {
 
   /** Begins the loop, unless it runs or has nothing to do. */
   wake(): void {
-    const { wantsEnd } = this.#parts.stance;
-    if (this.#isWorking || !this.#parts.stance.isAlive) return;
-    if (wantsEnd === undefined && this.#nextWork() === 'nothing') return;
+    const { endsAs, isAlive } = this.#parts.stance;
+    if (this.#isWorking || !isAlive) return;
+    if (endsAs === undefined && this.#nextWork() === 'nothing') return;
     this.#isWorking = true;
     this.#loop = runAsNobody(() => this.#live());
   }
@@ -61,15 +66,18 @@ export class Life implements Loop {
     }
   }
 
-  /** Finishes the turn in flight, then ends. With `drained` all that waits is refused; with `closed` it is kept. */
-  drain(reason: 'drained' | 'closed'): Promise<void> {
+  /**
+   * Finishes the turn in flight, then ends; answers how it did end. With `drained` all that waits is refused, with `closed`
+   * it is kept.
+   */
+  drain(reason: 'drained' | 'closed'): Promise<EndReason> {
     const { name, stance, backlog } = this.#parts;
     this.#ended ??= new Deferred();
-    if (stance.wantsEnd !== undefined || !stance.isAlive) return this.#ended.promise;
+    if (stance.endsAs !== undefined || !stance.isAlive) return this.#ended.promise;
     stance.askEnd(reason);
     if (reason === 'drained') {
       const error = draining(name);
-      for (const request of backlog.clear()) this.service.settle(request, failed(error));
+      for (const request of this.#takeAll()) this.service.settle(request, failed(error));
       for (const { heard } of backlog.clearNotifications()) heard?.reject(error);
     }
     this.wake();
@@ -81,18 +89,17 @@ export class Life implements Loop {
   }
 
   /** Ends at once: the turn is cut, everybody who waits is told, `terminate` runs, the backend's session is ended. */
-  async end(reason: EndReason, cause?: unknown): Promise<void> {
+  async end(reason: EndReason, cause?: unknown): Promise<EndReason> {
     const { name, mind, cycle, backlog, backend, memory, observers, stance, clock, policies, onEnd } = this.#parts;
     const within = (work: Promise<unknown>) => waitFor(work, clock, policies.shutdownMs);
     this.#ended ??= new Deferred();
-    if (!stance.isAlive) return this.#ended.promise;
-    stance.step('end');
+    if (!stance.end(reason)) return this.#ended.promise;
     // What waits goes on in the next process: nothing of the end is remembered.
     if (reason === 'closed' || reason === 'crashed') memory?.seal();
     const error = terminated(name, reason, cause);
     cycle.cut(error);
     const { active } = this.service;
-    for (const request of [...(active === undefined ? [] : [active]), ...backlog.clear()])
+    for (const request of [...(active === undefined ? [] : [active]), ...this.#takeAll()])
       answer(name, request, failed(error));
     for (const { heard } of backlog.clearNotifications()) heard?.reject(error);
     if (this.#loop !== undefined) await within(this.#loop);
@@ -100,7 +107,17 @@ export class Life implements Loop {
     await within((async () => backend.terminateSession(cycle.session))());
     await onEnd(this.#parts, reason, cause);
     observers.tell(name, { type: 'terminated', reason, ...(isAgentFlowError(cause) ? { code: cause.code } : {}) });
-    this.#ended.resolve();
+    this.#ended.resolve(reason);
+    return reason;
+  }
+
+  /** All prompts that wait; nothing waits any more. */
+  #takeAll(): readonly Request[] {
+    const { backlog } = this.#parts;
+    const hadPrompts = backlog.prompts > 0;
+    const taken = backlog.clear();
+    if (hadPrompts) this.service.tellDepth();
+    return taken;
   }
 
   async #live(): Promise<void> {
@@ -117,9 +134,9 @@ export class Life implements Loop {
         if (!goesOn) break;
         await this.#do(work as Exclude<Work, 'nothing'>);
       }
-      if (stance.wantsEnd === undefined || !stance.isAlive) return;
+      if (stance.endsAs === undefined || !stance.isAlive) return;
       this.#loop = undefined;
-      void this.end(stance.wantsEnd);
+      void this.end(stance.endsAs);
     } catch (error) {
       this.#isWorking = false;
       this.#loop = undefined;
@@ -128,8 +145,10 @@ export class Life implements Loop {
   }
 
   #goesOn(work: Work): boolean {
-    const { wantsEnd, isAlive } = this.#parts.stance;
-    return isAlive && work !== 'nothing' && (wantsEnd === undefined || work === 'admitted');
+    const { endsAs, isAlive } = this.#parts.stance;
+    if (!isAlive || work === 'nothing') return false;
+    // An agent that is to end finishes what it has begun.
+    return endsAs === undefined || work === 'admitted' || work === 'halt';
   }
 
   #nextWork(): Work {
@@ -137,7 +156,6 @@ export class Life implements Loop {
     const { chain } = backlog;
     return nextWork(stance.phase, {
       preRun: this.#needsPreRun,
-      halt: stance.wantsHalt,
       admitted: this.service.admitted !== undefined,
       selfChain: chain !== undefined && (chain.notBefore === undefined || chain.notBefore <= clock.now()),
       notification: backlog.nextNotification?.order,

@@ -1,5 +1,6 @@
 /** What a host remembers of one agent in a session store: a JSON document, changed in small steps, saved in groups. */
 import type { AgentConfig } from '../agent/agent.js';
+import type { AnsweredCall, Message } from '../backends/backend.js';
 import { AgentFlowError } from '../errors.js';
 import { diff } from '../internal/diff.js';
 import { applyPatch, type PatchOperation } from '../internal/patch.js';
@@ -20,6 +21,12 @@ export interface KeptRequest {
   readonly attempt: number;
 }
 
+/** A tool call that has its result. */
+export interface KeptCall extends AnsweredCall {
+  /** Calls of one round came together: the model had the results of the round before. */
+  readonly round: number;
+}
+
 /** Everything that is remembered of an agent. */
 export interface KeptAgent {
   readonly format: 1;
@@ -34,17 +41,21 @@ export interface KeptAgent {
   /** Places of the request in flight and of the self-chain; the prompt is what `preTurn` made of it. */
   readonly current: { readonly order: number; readonly prompt: unknown } | null;
   readonly chain: number | null;
+  /** Tool calls of the turn in flight that have their results. */
+  readonly calls: readonly KeptCall[];
   readonly totals: Totals;
   readonly requests: Readonly<Record<string, KeptRequest>>;
   readonly notifications: Readonly<Record<string, unknown>>;
   readonly results: Readonly<Record<string, { readonly ref: string; readonly outcome: unknown }>>;
   readonly history: Readonly<Record<string, TurnResult>>;
+  /** The conversation, by turns that were answered: for a backend that does not keep it itself. */
+  readonly messages: Readonly<Record<string, readonly Message[]>>;
 }
 
 /** Parts of the document that are replaced as a whole. */
-export type KeptField = 'sessionId' | 'halted' | 'hasRun' | 'current' | 'chain' | 'totals' | 'state';
+export type KeptField = 'sessionId' | 'halted' | 'hasRun' | 'current' | 'chain' | 'calls' | 'totals' | 'state';
 /** Parts that hold members of their own. */
-export type KeptSection = 'requests' | 'notifications' | 'results' | 'history';
+export type KeptSection = 'requests' | 'notifications' | 'results' | 'history' | 'messages';
 
 /** A host of the same name takes its predecessor's agents over at once, so the time only matters to strangers. */
 const leaseTtlMs = 60_000;
@@ -89,8 +100,8 @@ export class AgentMemory {
 
   /** The first thing remembered. */
   begin(kept: KeptAgent): Promise<void> {
-    const { requests, notifications, results, history } = kept;
-    const own = { requests: { ...requests }, notifications: { ...notifications } };
+    const { requests, notifications, results, history, messages } = kept;
+    const own = { requests: { ...requests }, notifications: { ...notifications }, messages: { ...messages } };
     this.#document = { ...kept, ...own, results: { ...results }, history: { ...history } };
     this.#pending.push({ op: 'replace', path: '', value: kept });
     return this.flush();
@@ -114,6 +125,11 @@ export class AgentMemory {
     if (this.#isSealed || members === undefined || !Object.hasOwn(members, key)) return;
     this.#pending.push({ op: 'remove', path: `/${section}/${key}` });
     delete members[key];
+  }
+
+  /** Removes every member. */
+  clear(section: KeptSection): void {
+    for (const key of Object.keys(this.#document?.[section] ?? {})) this.remove(section, Number(key));
   }
 
   /** Resolves when the store has everything that was changed before the call. Changes of the same moment are one write. */
@@ -191,4 +207,11 @@ export async function keptAgents(
     cursor = page.next;
   } while (cursor !== undefined);
   return found;
+}
+
+/** The members of a section, in order: JSON objects keep none that a store could not change. */
+export function inOrder<Value>(members: Readonly<Record<string, Value>>): [order: number, value: Value][] {
+  return Object.entries(members)
+    .map(([order, value]): [number, Value] => [Number(order), value])
+    .sort(([first], [second]) => first - second);
 }

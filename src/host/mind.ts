@@ -1,9 +1,9 @@
 /** An agent's state and the callbacks that change it, one at a time; what they throw is contained here. */
 import type { BackendEvent, Prompt, Response } from '../backends/backend.js';
-import type { AgentFlowError } from '../errors.js';
-import { deepFreeze } from '../internal/freeze.js';
+import { type AgentFlowError, InvalidValueError } from '../errors.js';
+import { frozenJson } from '../internal/json.js';
 import type { Behaviour, Decision, EndReason, PreTurnDecision, TurnInfo, TurnOutcome } from './behaviour.js';
-import { runAs } from './current.js';
+import { type Runner, runAs } from './current.js';
 import type { Observers } from './events.js';
 import { callbackFailed } from './host-errors.js';
 import type { AgentMemory } from './memory.js';
@@ -12,11 +12,10 @@ import type { AgentMemory } from './memory.js';
 export type AnyBehaviour = Behaviour<unknown, unknown, unknown>;
 
 /** What a {@link Mind} is made of. */
-export interface MindParts {
-  readonly name: string;
+export interface MindParts extends Runner {
   readonly behaviour: AnyBehaviour;
   readonly observers: Observers;
-  /** Where states are remembered; then nobody may change one in place. */
+  /** Where states are remembered; then they are JSON, and nobody may change one in place. */
   readonly memory: Pick<AgentMemory, 'put'> | undefined;
 }
 
@@ -35,7 +34,7 @@ export class Mind {
 
   constructor(parts: MindParts, state: unknown) {
     this.#parts = parts;
-    this.#state = parts.memory === undefined ? state : deepFreeze(state);
+    this.#state = parts.memory === undefined ? state : frozenState(state);
   }
 
   get state(): unknown {
@@ -44,6 +43,10 @@ export class Mind {
 
   get hearsStream(): boolean {
     return this.#parts.behaviour.handleStreamEvent !== undefined;
+  }
+
+  get hasPreTurn(): boolean {
+    return this.#parts.behaviour.preTurn !== undefined;
   }
 
   get hasPreRun(): boolean {
@@ -76,8 +79,13 @@ export class Mind {
       this.#tellFailure('preTurn', error);
       return { decision: 'invalid', error };
     }
-    this.#adopt(answer.state);
-    return answer as PreTurnDecision<unknown>;
+    try {
+      this.#adopt(answer.state);
+      return answer as PreTurnDecision<unknown>;
+    } catch (thrown) {
+      this.#tellFailure('preTurn', thrown);
+      return { decision: 'invalid', error: callbackFailed('preTurn', thrown) };
+    }
   }
 
   handleResponse(response: Response, turn: TurnInfo): Promise<Decided> {
@@ -152,13 +160,13 @@ export class Mind {
   }
 
   #call<T>(work: () => T | PromiseLike<T>): Promise<T> {
-    return runAs(this.#parts.name, work);
+    return runAs(this.#parts, work);
   }
 
   #adopt(state: unknown): void {
     if (state === this.#state) return;
     const { memory } = this.#parts;
-    this.#state = memory === undefined ? state : deepFreeze(state);
+    this.#state = memory === undefined ? state : frozenState(state);
     memory?.put('state', this.#state);
   }
 
@@ -172,6 +180,14 @@ export class Mind {
   }
 }
 
+/** What is frozen already was looked at before. Throws `INVALID_VALUE` for what is not JSON. */
+export function frozenState(state: unknown): unknown {
+  const refuse = ({ path, received }: { readonly path: string; readonly received: string }) => {
+    throw new InvalidValueError('state', [{ path, expected: 'JSON, because the host has a store', received }]);
+  };
+  return frozenJson(state ?? null, refuse, (part) => Object.isFrozen(part));
+}
+
 function isDecision(answer: unknown, allowed: readonly string[]): answer is { readonly state: unknown } {
   if (typeof answer !== 'object' || answer === null || !('decision' in answer) || !('state' in answer)) return false;
   const { decision } = answer;
@@ -181,5 +197,6 @@ function isDecision(answer: unknown, allowed: readonly string[]): answer is { re
 
 /** Text, or Genkit parts. */
 export function isPrompt(value: unknown): value is Prompt {
-  return typeof value === 'string' || (Array.isArray(value) && value.every((part) => typeof part === 'object'));
+  if (typeof value === 'string') return true;
+  return Array.isArray(value) && value.every((part) => typeof part === 'object' && part !== null);
 }

@@ -3,6 +3,7 @@ import type { Backend } from '../backends/backend.js';
 import { InvalidValueError } from '../errors.js';
 import type { Budget } from './ledger.js';
 import type { QueueLimits } from './mailbox.js';
+import type { Following, Waiting } from './request.js';
 
 /** How often, and how soon, an agent that died is started again. */
 export interface RestartLimits {
@@ -30,10 +31,14 @@ export interface AgentPolicies {
   readonly maxPendingNotificationBytes?: number;
   /** Events that a turn's response keeps; its text and usage are whole all the same. @default 1_000 */
   readonly maxEventsPerTurn?: number;
+  /** Bytes of events that a turn's response keeps. @default 1_048_576 */
+  readonly maxEventBytesPerTurn?: number;
   /** `lossless`: a turn with more events fails with `TURN_EVENTS_OVERFLOW`. @default 'compact' */
   readonly eventRetention?: 'compact' | 'lossless';
   /** Outcomes of `tell` that are kept for `poll` and `await`. @default 100 */
   readonly maxTellResults?: number;
+  /** Bytes of outcomes of `tell` that are kept; one that has more by itself is not kept. @default 8_388_608 */
+  readonly maxTellResultBytes?: number;
   /** Turns that `history` keeps. @default 100 */
   readonly maxHistory?: number;
   /** What this agent may spend. @default no limit */
@@ -59,9 +64,9 @@ export interface Policies {
   readonly watchdogMs: number;
   readonly prompts: QueueLimits;
   readonly notifications: QueueLimits;
-  readonly maxEvents: number;
+  readonly events: QueueLimits;
   readonly isLossless: boolean;
-  readonly maxTellResults: number;
+  readonly tellResults: QueueLimits;
   readonly maxHistory: number;
   readonly budget: Budget | undefined;
   readonly restartsOnCrash: boolean;
@@ -80,7 +85,8 @@ export function policiesOf(options: AgentPolicies): Policies {
 
 const policyNames: readonly (keyof AgentPolicies)[] = [
   ...(['watchdogMs', 'maxPendingPrompts', 'maxPendingPromptBytes', 'maxPendingNotifications'] as const),
-  ...(['maxPendingNotificationBytes', 'maxEventsPerTurn', 'eventRetention', 'maxTellResults', 'maxHistory'] as const),
+  ...(['maxPendingNotificationBytes', 'maxEventsPerTurn', 'maxEventBytesPerTurn', 'eventRetention'] as const),
+  ...(['maxTellResults', 'maxTellResultBytes', 'maxHistory'] as const),
   ...(['budget', 'restart', 'restartLimits', 'onLostTurn', 'shutdownMs'] as const),
 ];
 
@@ -92,8 +98,10 @@ function checkedPolicies(options: AgentPolicies): Policies {
     maxPendingNotifications = 1_000,
     maxPendingNotificationBytes = mebibyte,
     maxEventsPerTurn = 1_000,
+    maxEventBytesPerTurn = mebibyte,
     eventRetention = 'compact',
     maxTellResults = 100,
+    maxTellResultBytes = 8 * mebibyte,
     maxHistory = 100,
     budget,
     restart = 'never',
@@ -105,7 +113,9 @@ function checkedPolicies(options: AgentPolicies): Policies {
   const counts = { maxPendingPrompts, maxPendingPromptBytes, maxPendingNotifications, maxPendingNotificationBytes };
   const others = {
     maxEventsPerTurn,
+    maxEventBytesPerTurn,
     maxTellResults,
+    maxTellResultBytes,
     maxHistory,
     maxRestarts,
     withinMs,
@@ -122,9 +132,9 @@ function checkedPolicies(options: AgentPolicies): Policies {
     watchdogMs,
     prompts: { maxCount: maxPendingPrompts, maxBytes: maxPendingPromptBytes },
     notifications: { maxCount: maxPendingNotifications, maxBytes: maxPendingNotificationBytes },
-    maxEvents: maxEventsPerTurn,
+    events: { maxCount: maxEventsPerTurn, maxBytes: maxEventBytesPerTurn },
     isLossless: eventRetention === 'lossless',
-    maxTellResults,
+    tellResults: { maxCount: maxTellResults, maxBytes: maxTellResultBytes },
     maxHistory,
     budget,
     restartsOnCrash: restart === 'on-crash',
@@ -138,9 +148,37 @@ function checkedPolicies(options: AgentPolicies): Policies {
 const defaults: Policies = checkedPolicies({});
 
 /** Throws `INVALID_VALUE` for a name that is no name and for a backend that is none. */
-export function checkStart({ name, backend }: { readonly name: string; readonly backend?: Backend }): void {
-  if (typeof name !== 'string' || name === '') throw invalid('name', 'a non-empty string', typeof name);
-  if (typeof backend?.prompt !== 'function') throw invalid('backend', 'a backend', typeof backend);
+export function checkStart(options: { readonly name: string; readonly backend?: Backend }): void {
+  if (typeof options !== 'object' || options === null) throw invalid('', 'options with a name', kindOf(options));
+  const { name, backend } = options;
+  if (typeof name !== 'string' || name === '') throw invalid('name', 'a non-empty string', kindOf(name));
+  for (const method of ['startSession', 'prompt', 'terminateSession'] as const) {
+    if (typeof backend?.[method] !== 'function') throw invalid('backend', `a backend, with ${method}`, kindOf(backend));
+  }
+}
+
+/** Throws `INVALID_VALUE` for a wait that cannot be. */
+export function checkWaiting({ timeoutMs, signal }: Waiting): void {
+  if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 0))
+    throw invalid('timeoutMs', 'milliseconds from 0', String(timeoutMs));
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw invalid('signal', 'an AbortSignal', kindOf(signal));
+}
+
+/** Throws `INVALID_VALUE` for a caller that cannot be told. */
+export function checkFollowing({ onEvent, onCompletion, onHalt }: Following): void {
+  assertListener('onEvent', onEvent);
+  assertListener('onCompletion', onCompletion);
+  if (onHalt !== undefined) assertOneOf('onHalt', onHalt, ['queue', 'fail']);
+}
+
+function assertListener(path: string, listener: unknown): void {
+  if (listener !== undefined && typeof listener !== 'function') throw invalid(path, 'a function', kindOf(listener));
+}
+
+/** What came instead of what was expected. */
+export function kindOf(value: unknown): string {
+  return value === null ? 'null' : typeof value === 'string' ? JSON.stringify(value) : typeof value;
 }
 
 /** One thing wrong with an option. */

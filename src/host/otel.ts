@@ -42,22 +42,26 @@ export function endTurnSpan(
 }
 
 /**
- * An observer that turns a host's events into metrics: `gen_ai.client.operation.duration` (seconds),
- * `gen_ai.client.token.usage`, `genkitx_agent.cost` (US dollars), `genkitx_agent.queue.depth` and
- * `genkitx_agent.turns`, each by agent.
+ * An observer that turns a host's events into metrics, each by agent: the histograms `gen_ai.client.operation.duration`
+ * (seconds of a turn) and `gen_ai.client.token.usage`, the gauge `genkitx_agent.queue.depth` (prompts that wait), the
+ * counters `genkitx_agent.cost` (US dollars) and `genkitx_agent.turns`.
+ *
+ * Every host has one; OpenTelemetry's meters must be set up before the host is made.
  */
 export function metricsObserver(): HostObserver {
   const meter = metrics.getMeter('genkitx-agent');
   const duration = meter.createHistogram('gen_ai.client.operation.duration', { unit: 's' });
   const tokens = meter.createHistogram('gen_ai.client.token.usage', { unit: '{token}' });
   const cost = meter.createCounter('genkitx_agent.cost', { unit: 'USD' });
-  const depth = meter.createHistogram('genkitx_agent.queue.depth', { unit: '{prompt}' });
+  const depth = meter.createGauge('genkitx_agent.queue.depth', { unit: '{prompt}' });
   const turns = meter.createCounter('genkitx_agent.turns');
   return (event: HostEvent) => {
+    const { type } = event;
+    const isDepth = type === 'mailbox.queued' || type === 'mailbox.taken';
+    if (!isDepth && type !== 'turn.stop' && type !== 'turn.error') return;
     const attributes: Attributes = { 'gen_ai.agent.name': event.agent, 'gen_ai.operation.name': 'invoke_agent' };
-    if (event.type === 'mailbox.queued' || event.type === 'mailbox.taken') depth.record(event.depth, attributes);
-    if (event.type !== 'turn.stop' && event.type !== 'turn.error') return;
-    const outcome = event.type === 'turn.error' ? { ...attributes, 'error.type': event.code } : attributes;
+    if (isDepth) return depth.record(event.depth, attributes);
+    const outcome = type === 'turn.error' ? { ...attributes, 'error.type': event.code } : attributes;
     duration.record(event.durationMs / 1_000, outcome);
     turns.add(1, outcome);
     cost.add(event.costUsd, attributes);

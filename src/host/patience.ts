@@ -1,22 +1,10 @@
 /** How long a caller waits. */
-import type { Response } from '../backends/backend.js';
 import { AgentFlowError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
-import type { Following } from './request.js';
-
-/** How long a caller waits. The agent works on whatever happens to its caller. */
-export interface Waiting {
-  /** Milliseconds; then the wait rejects with `WAIT_TIMEOUT`. @default for ever */
-  readonly timeoutMs?: number;
-  /** Ends the wait; it rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
-}
-
-/** How something is asked. */
-export interface Asking extends Following, Waiting {}
+import type { Waiting } from './request.js';
 
 /** Waits as long as the caller wants to. `onGivingUp` is called when that is not long enough. */
-export function patiently<T = Response>(
+export function patiently<T>(
   work: Promise<T>,
   { timeoutMs = Infinity, signal }: Waiting,
   clock: Clock,
@@ -40,4 +28,11 @@ export function patiently<T = Response>(
     if (signal?.aborted) stop();
     else signal?.addEventListener('abort', stop, { once: true });
   });
+}
+
+/** Whatever goes wrong is a rejection, and one that nobody looks at stays silent. */
+export function silent<T>(work: () => T | Promise<T>): Promise<T> {
+  const promise = new Promise<T>((resolve) => resolve(work()));
+  promise.catch(() => {});
+  return promise;
 }

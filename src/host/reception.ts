@@ -2,11 +2,12 @@
 import type { Prompt } from '../backends/backend.js';
 import { AgentFlowError, InvalidValueError, toAgentFlowError } from '../errors.js';
 import type { Actor } from './actor.js';
-import { currentName } from './current.js';
+import { currentNameIn } from './current.js';
 import type { Observers } from './events.js';
 import type { Graph } from './graph.js';
 import { isPrompt } from './mind.js';
-import type { Following, Request } from './request.js';
+import { checkFollowing, checkWaiting, kindOf } from './options.js';
+import type { Asking, Request } from './request.js';
 import type { Roster } from './roster.js';
 
 /** Where prompts and events come in. */
@@ -14,20 +15,27 @@ export class Reception {
   readonly #roster: Roster;
   readonly #observers: Observers;
   readonly #graph: Graph;
+  /** The host. */
+  readonly #owner: string;
 
-  constructor(roster: Roster, observers: Observers, graph: Graph) {
+  constructor(roster: Roster, observers: Observers, graph: Graph, owner: string) {
+    this.#owner = owner;
     this.#roster = roster;
     this.#observers = observers;
     this.#graph = graph;
   }
 
-  /** Hands a prompt to an agent. Throws what refuses it. */
-  admit(actor: Actor, name: string, origin: 'ask' | 'tell', prompt: Prompt, following: Following): Request {
-    this.#graph.add(currentName(), name, origin);
+  /** Hands a prompt to an agent. Throws what refuses it, and the reason of a signal that has fired. */
+  admit(actor: Actor, name: string, origin: 'ask' | 'tell', prompt: Prompt, asking: Asking): Request {
     try {
       if (!isPrompt(prompt)) throw new InvalidValueError('input', [promptIssue(prompt)]);
+      checkFollowing(asking);
+      checkWaiting(asking);
       this.#roster.assertCanBeKept(prompt);
-      return actor.admit(origin, prompt, following);
+      asking.signal?.throwIfAborted();
+      const request = actor.admit(origin, prompt, asking);
+      this.#graph.add(this.currentName, name, origin);
+      return request;
     } catch (error) {
       throw this.#rejected(name, origin, error);
     }
@@ -36,13 +44,19 @@ export class Reception {
   /** Hands an event to an agent. Throws what refuses it. */
   notify(name: string, event: unknown, isAwaited: boolean) {
     const actor = this.#roster.get(name);
-    this.#graph.add(currentName(), name, 'notify');
     try {
       this.#roster.assertCanBeKept(event);
-      return { actor, ...actor.notify(event, isAwaited) };
+      const notified = actor.notify(event, isAwaited);
+      this.#graph.add(this.currentName, name, 'notify');
+      return { actor, ...notified };
     } catch (error) {
       throw this.#rejected(name, 'notify', error);
     }
+  }
+
+  /** The agent of this host whose callback is running. */
+  get currentName(): string | undefined {
+    return currentNameIn(this.#owner);
   }
 
   #rejected(name: string, input: 'ask' | 'tell' | 'notify', error: unknown): unknown {
@@ -54,11 +68,11 @@ export class Reception {
   /** What waits for an agent, called by that agent, would wait for ever. */
   notItself(name: string, what: string): Actor {
     const actor = this.#roster.get(name);
-    if (currentName() !== name) return actor;
+    if (this.currentName !== name) return actor;
     throw new AgentFlowError('AGENT_SELF_CALL', `The agent "${name}" cannot ${what} itself from its own callback`);
   }
 }
 
 function promptIssue(prompt: unknown) {
-  return { path: 'prompt', expected: 'text or parts', received: prompt === null ? 'null' : typeof prompt };
+  return { path: 'prompt', expected: 'text or parts', received: kindOf(prompt) };
 }

@@ -4,6 +4,8 @@ import { AgentFlowError, type ErrorJson } from '../errors.js';
 import { frozenJson } from '../internal/json.js';
 import type { TurnOutcome } from './behaviour.js';
 import { type Spent, spentBy } from './ledger.js';
+import type { QueueLimits } from './mailbox.js';
+import { bytesOf } from './request.js';
 import type { TurnEnd } from './turn.js';
 
 /** One turn as the record keeps it. Source: `AgentWorkshop.Backend`'s result map. */
@@ -107,29 +109,52 @@ export class AgentRecord {
   }
 }
 
-/** Outcomes of `tell`, by ref. Reading does not take them away; beyond the bound the oldest go. Source: `max_tell_results`. */
-export class ResultBook {
-  readonly #max: number;
-  #outcomes: Map<string, { readonly outcome: TurnOutcome; readonly order: number }> | undefined;
+interface BookedOutcome {
+  readonly outcome: TurnOutcome;
+  readonly order: number;
+  readonly bytes: number;
+}
 
-  constructor(max: number) {
-    this.#max = max;
+/**
+ * Outcomes of `tell`, by ref. Reading does not take them away; beyond the bounds the oldest go. Source: `max_tell_results`,
+ * `max_tell_result_bytes`.
+ */
+export class ResultBook {
+  readonly #limits: QueueLimits;
+  #outcomes: Map<string, BookedOutcome> | undefined;
+  #bytes = 0;
+
+  constructor(limits: QueueLimits) {
+    this.#limits = limits;
   }
 
   get(ref: string): TurnOutcome | undefined {
     return this.#outcomes?.get(ref)?.outcome;
   }
 
-  /** Answers the place of the one that had to go, if one had to. */
-  add(ref: string, outcome: TurnOutcome, order: number): number | undefined {
+  /** Answers the places of those that had to go. */
+  add(ref: string, outcome: TurnOutcome, order: number): readonly number[] {
+    const bytes = bytesOfOutcome(outcome);
+    if (bytes > this.#limits.maxBytes) return [order];
     this.#outcomes ??= new Map();
-    this.#outcomes.set(ref, { outcome, order });
-    if (this.#outcomes.size <= this.#max) return undefined;
-    const [oldest] = this.#outcomes;
-    if (oldest === undefined) return undefined;
-    this.#outcomes.delete(oldest[0]);
-    return oldest[1].order;
+    this.#outcomes.set(ref, { outcome, order, bytes });
+    this.#bytes += bytes;
+    const dropped: number[] = [];
+    for (const [oldest, { order: place, bytes: freed }] of this.#outcomes) {
+      if (this.#outcomes.size <= this.#limits.maxCount && this.#bytes <= this.#limits.maxBytes) break;
+      this.#outcomes.delete(oldest);
+      this.#bytes -= freed;
+      dropped.push(place);
+    }
+    return dropped;
   }
+}
+
+/** An answer weighs its text and its events; a failure what it says. */
+function bytesOfOutcome(outcome: TurnOutcome): number {
+  if (!outcome.ok) return bytesOf(outcome.error.toJSON());
+  const { text, events } = outcome.response;
+  return events.reduce((sum, event) => sum + bytesOf(event), bytesOf(text));
 }
 
 /** An outcome as JSON, for a store; what JSON cannot carry of its events is left out. */

@@ -3,6 +3,7 @@ import type { BackendEvent, Prompt, Response } from '../backends/backend.js';
 import type { AgentFlowError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
 import type { Origin, TurnOutcome } from './behaviour.js';
+import { runAsNobody } from './current.js';
 import type { Mail } from './mailbox.js';
 
 /** What became of a request, for `onCompletion`. */
@@ -17,6 +18,17 @@ export interface Following {
   /** Wait for the resume of a halted agent, or be refused with `AGENT_HALTED`. @default 'queue' */
   readonly onHalt?: 'queue' | 'fail';
 }
+
+/** How long a caller waits. The agent works on whatever happens to its caller. */
+export interface Waiting {
+  /** Milliseconds; then the wait rejects with `WAIT_TIMEOUT`. @default for ever */
+  readonly timeoutMs?: number;
+  /** Ends the wait; it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** How something is asked. */
+export interface Asking extends Following, Waiting {}
 
 /** A prompt that was taken in. */
 export interface Request extends Mail {
@@ -74,7 +86,8 @@ export function bytesOf(value: unknown): number {
 
 function quietly(work: () => unknown): void {
   try {
-    const answer = work();
+    // Whoever listens stands outside, also where it is told from within a turn.
+    const answer = runAsNobody(work);
     if (answer instanceof Promise) answer.catch(() => {});
   } catch {
     // A caller's own listener is not the agent's business.

@@ -11,7 +11,6 @@ import { type Plan, type Started, type Surroundings, startAgent } from './starti
 
 /** A name whose agent has died and comes back. */
 interface Restart {
-  readonly plan: Plan;
   readonly cancel: () => void;
 }
 
@@ -23,6 +22,8 @@ export class Roster {
   readonly #restarts = new Map<string, Restart>();
   /** When agents died, by name, in milliseconds since the Unix epoch; of those that are restarted. */
   readonly #deaths = new Map<string, number[]>();
+  /** Agents whose earlier spending is in the host's account already. */
+  readonly #charged = new Set<string>();
   #isClosed = false;
 
   constructor(surroundings: Surroundings) {
@@ -43,15 +44,14 @@ export class Roster {
     if (actor !== undefined) return actor;
     if (this.#restarts.has(name))
       throw new AgentFlowError('AGENT_RESTARTING', `The agent "${name}" has died and is being restarted`);
-    throw new AgentFlowError('AGENT_NOT_FOUND', `There is no agent "${name}"`, { details: { agent: name } });
+    throw notFound(name);
   }
 
   /** Rejects with `AGENT_EXISTS`, `HOST_CLOSED`, and whatever keeps the agent from starting. */
   async start(plan: Plan): Promise<Started> {
     const { name } = plan.options;
     if (this.#isClosed) throw new AgentFlowError('HOST_CLOSED', 'The host is closed');
-    if (this.#actors.has(name) || this.#starting.has(name) || this.#restarts.has(name))
-      throw new AgentFlowError('AGENT_EXISTS', `There is an agent "${name}" already`, { details: { agent: name } });
+    if (this.#isTaken(name)) throw exists(name);
     if (plan.policies.restartsOnCrash && this.#surroundings.store === undefined)
       throw new AgentFlowError('NO_STORE', "restart: 'on-crash' needs a host with a store");
     this.#starting.add(name);
@@ -96,12 +96,26 @@ export class Roster {
     await this.#surroundings.store?.delete(name);
   }
 
-  /** Lets every turn in flight end, and takes nothing new. */
-  async close(): Promise<void> {
+  /** Erases what is remembered of an agent that does not run. */
+  async forget(name: string): Promise<void> {
+    const { store } = this.#surroundings;
+    if (store === undefined) throw new AgentFlowError('NO_STORE', 'A host without a store remembers nothing');
+    if (this.#isTaken(name)) throw exists(name);
+    if ((await store.load(name)) === undefined) throw notFound(name);
+    await store.delete(name);
+  }
+
+  /** Lets every turn in flight end, for at most so many milliseconds, and takes nothing new. */
+  async close(timeoutMs: number): Promise<void> {
     this.#isClosed = true;
     for (const { cancel } of this.#restarts.values()) cancel();
     this.#restarts.clear();
-    await Promise.all([...this.#actors.values()].map((actor) => actor.drain('closed')));
+    const actors = [...this.#actors.values()];
+    const endAll = () => void Promise.all(actors.map((actor) => actor.end('closed')));
+    const { clock } = this.#surroundings;
+    const cancel = timeoutMs === Infinity ? () => {} : clock.after(timeoutMs, endAll, { keepAlive: true });
+    await Promise.all(actors.map((actor) => actor.drain('closed')));
+    cancel();
   }
 
   /** With a store, what is handed in must be JSON: throws `INVALID_VALUE` for what is not. */
@@ -112,24 +126,40 @@ export class Roster {
     });
   }
 
-  async #begin(plan: Plan): Promise<Started> {
+  #isTaken(name: string): boolean {
+    return this.#actors.has(name) || this.#starting.has(name) || this.#restarts.has(name);
+  }
+
+  async #begin(plan: Plan, isStillWanted = () => true): Promise<Started> {
+    const { name } = plan.options;
     const started = await startAgent(plan, this.#surroundings, this.#onEnd);
-    if (this.#isClosed) {
-      await started.actor.end('closed');
-      throw terminated(plan.options.name, 'closed');
+    if (this.#isClosed || !isStillWanted()) {
+      const reason = this.#isClosed ? 'closed' : 'stopped';
+      await started.actor.end(reason);
+      throw terminated(name, reason);
     }
-    this.#actors.set(plan.options.name, started.actor);
+    this.#charge(name, started);
+    this.#actors.set(name, started.actor);
     started.actor.begin(started.resumed);
     return started;
+  }
+
+  /** What an agent has spent in earlier processes is spent of the host's budget too. */
+  #charge(name: string, { actor, resumed }: Started): void {
+    const { store, ledgers } = this.#surroundings;
+    if (store === undefined || this.#charged.has(name)) return;
+    this.#charged.add(name);
+    if (resumed) for (const ledger of ledgers) ledger.charge(actor.record.totals);
   }
 
   readonly #onEnd = async (parts: AgentParts, reason: EndReason, cause: unknown): Promise<void> => {
     const { name, memory } = parts;
     const plan = parts.plan as Plan;
-    const isDeliberate = reason === 'stopped' || reason === 'drained';
-    const comesBack = reason === 'crashed' && plan.policies.restartsOnCrash && !this.#isClosed && !isTakenOver(cause);
-    // What failed in the store is left as it is: another host may have it by now.
-    const isErased = isDeliberate || (reason === 'crashed' && !plan.policies.restartsOnCrash && !isStoreFailure(cause));
+    const { restartsOnCrash } = plan.policies;
+    const comesBack = reason === 'crashed' && restartsOnCrash && !this.#isClosed && !isTakenOver(cause);
+    // One that could not even begin has nothing to come back to. What failed in the store is left as it is.
+    const isStillborn = reason === 'crashed' && !restartsOnCrash && !isStoreFailure(cause) && !memory?.kept?.hasRun;
+    const isErased = reason === 'stopped' || reason === 'drained' || isStillborn;
     await (isErased ? memory?.erase() : memory?.release())?.catch(() => {});
     if (this.#actors.get(name)?.parts === parts) this.#actors.delete(name);
     if (comesBack) this.#planRestart(plan);
@@ -147,25 +177,36 @@ export class Roster {
       return;
     }
     const delayMs = Math.min(maxBackoffMs, backoffMs * 2 ** (deaths.length - 1));
-    const cancel = clock.after(delayMs, () => void this.#restart(plan), { keepAlive: true });
-    this.#restarts.set(name, { plan, cancel });
+    const restart = { cancel: clock.after(delayMs, () => void this.#restart(plan, restart), { keepAlive: true }) };
+    this.#restarts.set(name, restart);
     observers.tell(name, { type: 'restarting', attempt: deaths.length, delayMs });
   }
 
   /** One that cannot even start has died again. */
-  async #restart(plan: Plan): Promise<void> {
+  async #restart(plan: Plan, restart: Restart): Promise<void> {
     const { name } = plan.options;
+    const isStillWanted = () => this.#restarts.get(name) === restart;
     try {
-      await this.#begin(plan);
+      await this.#begin(plan, isStillWanted);
       this.#restarts.delete(name);
     } catch (cause) {
+      // Who stopped it, or closed the host, meanwhile wants it no more.
+      if (!isStillWanted()) return;
       this.#restarts.delete(name);
-      if (this.#isClosed || isTakenOver(cause)) return;
+      if (isTakenOver(cause)) return;
       const told = isAgentFlowError(cause) ? { code: cause.code } : {};
       this.#surroundings.observers.tell(name, { type: 'terminated', reason: 'crashed', ...told });
       this.#planRestart(plan);
     }
   }
+}
+
+function notFound(name: string): AgentFlowError {
+  return new AgentFlowError('AGENT_NOT_FOUND', `There is no agent "${name}"`, { details: { agent: name } });
+}
+
+function exists(name: string): AgentFlowError {
+  return new AgentFlowError('AGENT_EXISTS', `There is an agent "${name}" already`, { details: { agent: name } });
 }
 
 function isTakenOver(cause: unknown): boolean {

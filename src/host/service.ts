@@ -6,13 +6,14 @@
 import { AgentFlowError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
 import type { AgentParts } from './actor-parts.js';
+import { Answers } from './answers.js';
 import type { Decision, TurnOutcome } from './behaviour.js';
 import { factsOf, type Refusal, type TurnClosed, type TurnCycle } from './cycle.js';
 import type { Told } from './events.js';
 import { halted } from './host-errors.js';
 import type { Mind } from './mind.js';
-import { type ResultBook, toKeptOutcome } from './record.js';
-import { answer, failed, hasCaller, type Request } from './request.js';
+import type { ResultBook } from './record.js';
+import { failed, hasCaller, type Request } from './request.js';
 import type { Stance } from './stance.js';
 
 /** A prompt that a callback made and that was refused is not tried again sooner than this. Source: "paced 10 ms". */
@@ -38,15 +39,16 @@ export interface Loop {
 export class Service {
   readonly #parts: LifeParts;
   readonly #loop: Loop;
+  readonly #answers: Answers;
   /** Taken without having queued, and not begun. */
   #admitted: Request | undefined;
   /** From when it is taken until it is answered. */
   #current: Request | undefined;
-  #answers: (() => void)[] | undefined;
 
   constructor(parts: LifeParts, loop: Loop) {
     this.#parts = parts;
     this.#loop = loop;
+    this.#answers = new Answers(parts);
     this.#admitted = parts.lost?.request;
   }
 
@@ -62,6 +64,7 @@ export class Service {
   /** Takes a request that need not queue. */
   admit(request: Request): void {
     this.#admitted = request;
+    this.#parts.cycle.open();
   }
 
   async preRun(): Promise<void> {
@@ -70,10 +73,24 @@ export class Service {
     await this.#parts.memory?.flush();
   }
 
+  /** Asks for a halt, which is remembered before it happens. */
+  askHalt(): void {
+    if (this.#parts.stance.step('halt') !== undefined) this.#parts.memory?.put('halted', true);
+  }
+
+  /** Ends a halt, or takes back one that has not happened. */
+  resume(): void {
+    const { stance, memory } = this.#parts;
+    const then = stance.step('resume');
+    if (then === undefined) return;
+    memory?.put('halted', false);
+    if (then === 'tell that it resumes') this.#tell({ type: 'resumed' });
+    this.#loop.wake();
+  }
+
   /** An idle agent halts. */
   async halt(): Promise<void> {
-    this.#parts.stance.haltNow();
-    await this.#enterHalt();
+    if (this.#parts.stance.step('the halt is due') === 'run postRun') await this.#enterHalt();
     await this.#parts.memory?.flush();
   }
 
@@ -88,9 +105,8 @@ export class Service {
   }
 
   servePrompt(): Promise<void> {
-    const { backlog } = this.#parts;
-    const request = backlog.takePrompt();
-    this.#tell({ type: 'mailbox.taken', depth: backlog.prompts });
+    const request = this.#parts.backlog.takePrompt();
+    this.tellDepth();
     return this.#serve(request);
   }
 
@@ -102,109 +118,90 @@ export class Service {
     const decision = await mind.handleEvent(notification.event);
     backlog.forgetNotification(notification);
     if (stance.isAlive) await this.#followEvent(decision);
-    await memory?.flush();
+    if (memory !== undefined) await memory.flush();
     notification.heard?.resolve();
   }
 
   /** Answers a request that the loop has nothing to do with, as soon as the store has the outcome. */
   settle(request: Request, outcome: TurnOutcome): void {
-    const { name, memory } = this.#parts;
-    this.#keep(request, outcome);
-    const tell = () => answer(name, request, outcome);
-    if (memory === undefined) tell();
-    // What was told is never taken back by a crash.
-    else memory.flush().then(tell, (cause) => this.#loop.crash(cause));
+    this.#answers.settle(request, outcome, (cause) => this.#loop.crash(cause));
   }
 
   /** Tells everybody whose answer is there. The loop calls it when it knows what comes next. */
   tellAnswers(): void {
-    const answers = this.#answers;
-    this.#answers = undefined;
-    for (const tell of answers ?? []) tell();
+    this.#answers.tellDue();
   }
 
-  /** The request is done with: nothing of it is remembered but the outcome of a `tell`. */
-  #keep(request: Request, outcome: TurnOutcome): void {
-    const { memory, backlog, book } = this.#parts;
-    backlog.forget(request);
-    if (request.origin !== 'tell') return;
-    const { ref, order } = request;
-    memory?.add('results', order, { ref, outcome: toKeptOutcome(outcome) });
-    const dropped = book.add(ref, outcome, order);
-    if (dropped !== undefined) memory?.remove('results', dropped);
+  /** Prompts have left the queue. */
+  tellDepth(): void {
+    this.#tell({ type: 'mailbox.taken', depth: this.#parts.backlog.prompts });
   }
 
   /** The request that was taken is answered, once the store has the outcome and the loop has gone on. */
   async #settleCurrent(request: Request, outcome: TurnOutcome | undefined): Promise<void> {
-    const { name, memory } = this.#parts;
-    if (outcome !== undefined) this.#keep(request, outcome);
-    await memory?.flush();
+    const { memory, stance } = this.#parts;
+    if (outcome !== undefined) this.#answers.keep(request, outcome);
+    if (memory !== undefined) await memory.flush();
     if (this.#current === request) this.#current = undefined;
-    if (outcome === undefined || !this.#parts.stance.isAlive) return;
-    this.#answers ??= [];
-    this.#answers.push(() => answer(name, request, outcome));
+    if (outcome !== undefined && stance.isAlive) this.#answers.isDue(request, outcome);
   }
 
   async #serve(request: Request | undefined): Promise<void> {
     if (request === undefined) return;
-    const { cycle, lost, memory, stance } = this.#parts;
+    const { mind, cycle, lost: left, memory, stance } = this.#parts;
     this.#current = request;
+    const lost = left?.request === request ? left : undefined;
+    if (lost?.isRetried === false) return this.#failLost(request, lost.prompt);
     cycle.open();
-    const isLost = lost?.request === request;
-    if (isLost && !lost.isRetried) return this.#failLost(request);
-    const prompt = isLost ? lost.prompt : await cycle.prepare(request);
+    // Without a `preTurn` nothing is waited for.
+    const asIs = lost?.prompt ?? (mind.hasPreTurn ? undefined : request.prompt);
+    const prompt = asIs ?? (await cycle.prepare(request));
     if (!stance.isAlive) return;
     if (isRefusal(prompt)) return this.#refuseCurrent(request, prompt);
     memory?.put('current', { order: request.order, prompt });
-    await memory?.flush();
+    if (memory !== undefined) await memory.flush();
     if (!stance.isAlive) return;
     const refusal = cycle.reserve();
     if (refusal !== undefined) return this.#refuseCurrent(request, refusal);
     cycle.announce(request, prompt);
     stance.step('a turn begins');
-    const closed = await cycle.run(request, prompt, () => !stance.isAlive);
+    const closed = await cycle.run(request, prompt, lost, () => !stance.isAlive);
     if (closed !== undefined && stance.isAlive) await this.#finish(request, closed);
   }
 
   /** A turn that a dead process left behind, and that is not to be tried again. */
-  async #failLost(request: Request): Promise<void> {
-    const { cycle, lost, stance } = this.#parts;
+  async #failLost(request: Request, prompt: Request['prompt']): Promise<void> {
+    const { cycle, stance } = this.#parts;
     const error = new AgentFlowError('TURN_LOST', 'The process that ran the turn has died');
     this.#tell({ type: 'turn.rejected', code: error.code, ...factsOf(request) });
     stance.step('a turn begins');
-    const closed = await cycle.close(request, lost?.prompt ?? request.prompt, failed(error));
+    const closed = await cycle.close(request, prompt, failed(error));
     if (stance.isAlive) await this.#finish(request, closed);
   }
 
   /** What follows from a turn. */
-  async #finish(request: Request, { outcome, decision }: TurnClosed): Promise<void> {
+  async #finish(request: Request, closed: TurnClosed): Promise<void> {
     const { backlog, stance } = this.#parts;
-    const isRetry = this.#follow(request, outcome, decision);
+    const isRetry = this.#follow(request, closed);
     for (let left = backlog.notifications; left > 0 && stance.isAlive; left--) await this.hear();
+    if (stance.step('its callbacks are through') === 'run postRun') await this.#enterHalt();
     if (!stance.isAlive) return;
-    if (stance.sealTurn()) await this.#enterHalt();
-    if (!stance.isAlive) return;
-    this.#rememberTurn();
-    await this.#settleCurrent(request, isRetry ? undefined : outcome);
-    if (stance.isAlive && stance.endTurn()) this.resume();
+    this.#rememberTurn(closed);
+    await this.#settleCurrent(request, isRetry ? undefined : closed.outcome);
+    if (stance.step('the turn ends') !== 'tell that it resumes') return;
+    this.#parts.memory?.put('halted', false);
+    this.#tell({ type: 'resumed' });
   }
 
-  #rememberTurn(): void {
+  #rememberTurn({ said }: TurnClosed): void {
     const { memory, record, policies } = this.#parts;
     if (memory === undefined) return;
     memory.put('totals', record.totals);
     memory.put('current', null);
+    memory.put('calls', []);
+    if (said.length > 0) memory.add('messages', record.ended, said);
     if (record.last !== undefined) memory.add('history', record.ended, record.last);
     memory.remove('history', record.ended - policies.maxHistory);
-  }
-
-  /** Ends a halt, or takes back one that was asked for. */
-  resume(): void {
-    const { stance, memory } = this.#parts;
-    if (!stance.resume()) return;
-    memory?.put('halted', false);
-    this.#tell({ type: 'resumed' });
-    this.#loop.wake();
   }
 
   async #enterHalt(): Promise<void> {
@@ -213,14 +210,17 @@ export class Service {
     await mind.postRun();
     if (!stance.isAlive) return;
     this.#tell({ type: 'halted', ...(observers.withContent ? { agentState: mind.state } : {}) });
-    for (const request of backlog.takeImpatient()) this.settle(request, failed(halted(name)));
+    const impatient = backlog.takeImpatient();
+    if (impatient.length > 0) this.tellDepth();
+    for (const request of impatient) this.settle(request, failed(halted(name)));
   }
 
   async #followEvent(decision: Decision<unknown>): Promise<void> {
     const { backlog, stance } = this.#parts;
-    if (decision.decision === 'halt') stance.askHalt();
-    if (decision.decision !== 'prompt' || stance.wantsEnd !== undefined) return;
-    const isNext = stance.phase === 'idle' && backlog.prompts === 0 && this.#admitted === undefined;
+    if (decision.decision === 'halt') stance.step('a callback halts');
+    if (decision.decision !== 'prompt' || !stance.keepsWhatWaits) return;
+    const isFree = stance.phase === 'idle' && stance.endsAs === undefined;
+    const isNext = isFree && backlog.prompts === 0 && this.#admitted === undefined;
     const request = backlog.newRequest('event', decision.prompt);
     if (isNext) return this.admit(request);
     try {
@@ -233,10 +233,9 @@ export class Service {
   }
 
   /** Puts a turn's decision into effect; true when it tries the same request again. */
-  #follow(request: Request, outcome: TurnOutcome, decision: Decision<unknown>): boolean {
+  #follow(request: Request, { outcome, decision }: TurnClosed): boolean {
     const { backlog, stance } = this.#parts;
-    if (decision.decision === 'halt') stance.decideHalt();
-    if (decision.decision !== 'prompt' || stance.wantsEnd !== undefined) return false;
+    if (decision.decision !== 'prompt' || !stance.keepsWhatWaits) return false;
     const isInterrupted = !outcome.ok && outcome.error.code === 'TURN_INTERRUPTED';
     const isRetry = !outcome.ok && hasCaller(request) && !isInterrupted;
     if (!isRetry) {
@@ -255,23 +254,21 @@ export class Service {
     const { memory, stance } = this.#parts;
     memory?.put('current', null);
     await this.#refuse(request, refusal);
-    if (!stance.isAlive) return;
-    await this.#settleCurrent(request, failed(refusal.error));
-    stance.step('a prompt is refused');
+    if (stance.isAlive) await this.#settleCurrent(request, failed(refusal.error));
   }
 
   /** A prompt that was not asked: its caller is told; where there is none, `handleError` is. */
   async #refuse(request: Request, { error, halts }: Refusal): Promise<void> {
     const { mind, backlog, clock, stance } = this.#parts;
     this.#tell({ type: 'turn.rejected', code: error.code, ...factsOf(request) });
-    if (halts) stance.askHalt();
+    if (halts) stance.step('a callback halts');
     if (halts || hasCaller(request)) return;
     this.#tell({ type: 'prompt.error', code: error.code, durationMs: 0, ...factsOf(request) });
     const decision = await mind.handleError(error, { ...factsOf(request), prompt: request.prompt });
     backlog.forget(request);
     if (!stance.isAlive) return;
-    if (decision.decision === 'halt') stance.askHalt();
-    if (decision.decision !== 'prompt' || stance.wantsEnd !== undefined) return;
+    if (decision.decision === 'halt') stance.step('a callback halts');
+    if (decision.decision !== 'prompt' || !stance.keepsWhatWaits) return;
     backlog.setChain({ ...backlog.newRequest('self_chain', decision.prompt), notBefore: clock.now() + pacingMs });
     clock.after(pacingMs, () => this.#loop.wake(), { keepAlive: true });
   }

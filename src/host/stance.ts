@@ -1,7 +1,7 @@
-/** Where one agent stands in the machine of `machine.ts`, and what has been asked of it that must wait. */
+/** Where one agent stands in the machine of `machine.ts`, and whether it is to end. */
 import type { EndReason } from './behaviour.js';
 import type { Observers } from './events.js';
-import { type Happening, type Phase, transition } from './machine.js';
+import { type Consequence, type Happening, isProcessing, type Phase, transition } from './machine.js';
 
 /** Whose stance it is, and who is told. */
 export interface StanceParts {
@@ -13,10 +13,8 @@ export interface StanceParts {
 export class Stance {
   readonly #parts: StanceParts;
   #phase: Phase;
-  #wantsHalt = false;
-  #isHalting = false;
-  #wantsResume = false;
-  #wantsEnd: EndReason | undefined;
+  #endsAs: 'drained' | 'closed' | undefined;
+  #endReason: EndReason | undefined;
 
   constructor(phase: Phase, parts: StanceParts) {
     this.#phase = phase;
@@ -32,71 +30,57 @@ export class Stance {
     return this.#phase !== 'ended';
   }
 
-  /** A halt waits for what goes on. */
-  get wantsHalt(): boolean {
-    return this.#wantsHalt;
+  get isProcessing(): boolean {
+    return isProcessing(this.#phase);
   }
 
-  /** Takes nothing new; why. */
-  get wantsEnd(): EndReason | undefined {
-    return this.#wantsEnd;
+  get isHalted(): boolean {
+    return this.#phase === 'halted';
   }
 
-  /** Goes where the machine leads; false where it leads nowhere. */
-  step(on: Happening): boolean {
+  /** It halts when what goes on is over. */
+  get isToHalt(): boolean {
+    return this.#phase === 'idle, to halt' || this.#phase === 'processing, to halt';
+  }
+
+  /** Why the agent ended; `undefined` while it lives. */
+  get endReason(): EndReason | undefined {
+    return this.#endReason;
+  }
+
+  /** Takes nothing new, and ends when what goes on is over; as what. */
+  get endsAs(): 'drained' | 'closed' | undefined {
+    return this.#endsAs;
+  }
+
+  /** What waits is kept for whoever comes next, so prompts of the agent's own still join it. */
+  get keepsWhatWaits(): boolean {
+    return this.#endsAs !== 'drained';
+  }
+
+  /** Goes where the machine leads; answers what follows, `undefined` where nothing has changed. */
+  step(on: Happening): Consequence | undefined {
     const from = this.#phase;
     const next = transition(from, on);
-    if (next === undefined) return false;
+    if (next === undefined) return undefined;
     this.#phase = next.to;
-    const [was, is] = [from, next.to].map((phase) => (phase === 'processing' ? 'processing' : 'idle')) as [
-      'idle',
-      'idle',
-    ];
-    if (was !== is && this.isAlive)
-      this.#parts.observers.tell(this.#parts.name, { type: 'state.changed', from: was, to: is });
+    if (this.isAlive && isProcessing(from) !== this.isProcessing) this.#tellChange();
+    return next.then;
+  }
+
+  askEnd(reason: 'drained' | 'closed'): void {
+    this.#endsAs ??= reason;
+  }
+
+  /** False when it had ended before. */
+  end(reason: EndReason): boolean {
+    if (this.step('end') === undefined) return false;
+    this.#endReason = reason;
     return true;
   }
 
-  /** Asks for a halt; one that is halted already has it. */
-  askHalt(): void {
-    if (this.#phase !== 'halted' && this.isAlive) this.#wantsHalt = true;
-  }
-
-  /** A callback of the turn in flight decided to halt: nothing takes that back. */
-  decideHalt(): void {
-    this.#isHalting = true;
-  }
-
-  askEnd(reason: EndReason): void {
-    this.#wantsEnd ??= reason;
-  }
-
-  /** Takes back a halt that has not happened; answers whether one that has is over. */
-  resume(): boolean {
-    this.#wantsHalt = false;
-    if (this.#phase === 'processing' && this.#isHalting) this.#wantsResume = true;
-    return this.#phase === 'halted' && this.step('resume');
-  }
-
-  /** An idle agent halts. */
-  haltNow(): void {
-    this.#wantsHalt = false;
-    this.step('halt');
-  }
-
-  /** The turn's callbacks are through: whether it ends in a halt. From here on only `resume` afterwards helps. */
-  sealTurn(): boolean {
-    this.#isHalting ||= this.#wantsHalt;
-    this.#wantsHalt = false;
-    return this.#isHalting;
-  }
-
-  /** The turn is over; answers whether a resume came too late to prevent its halt. */
-  endTurn(): boolean {
-    this.step(this.#isHalting ? 'the turn ends in a halt' : 'the turn ends');
-    const wantsResume = this.#wantsResume;
-    this.#isHalting = false;
-    this.#wantsResume = false;
-    return wantsResume;
+  #tellChange(): void {
+    const [from, to] = this.isProcessing ? (['idle', 'processing'] as const) : (['processing', 'idle'] as const);
+    this.#parts.observers.tell(this.#parts.name, { type: 'state.changed', from, to });
   }
 }

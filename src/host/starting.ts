@@ -1,16 +1,19 @@
 /** How an agent comes to be: from its behaviour's `init`, or from what an earlier process remembered of it. */
-import type { Backend, BackendSessionOptions, Prompt } from '../backends/backend.js';
+import type { BackendSessionOptions, Message, Prompt } from '../backends/backend.js';
 import { AgentFlowError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import { Actor } from './actor.js';
 import type { AgentParts } from './actor-parts.js';
 import { Backlog } from './backlog.js';
 import type { Initial } from './behaviour.js';
-import { runAs } from './current.js';
+import { lastRound, unfinishedTurn } from './calls.js';
+import { type Runner, runAs } from './current.js';
 import type { Observers } from './events.js';
+import { messageOf } from './host-errors.js';
 import { Ledger } from './ledger.js';
-import { AgentMemory, type HostStore, type KeptAgent, type KeptRequest } from './memory.js';
-import type { AnyBehaviour } from './mind.js';
+import { AgentMemory, type HostStore, inOrder, type KeptAgent, type KeptRequest } from './memory.js';
+import { type AnyBehaviour, frozenState } from './mind.js';
+import { opened, reopenSession } from './opening.js';
 import type { Policies, StartOptions } from './options.js';
 import { AgentRecord, fromKeptOutcome } from './record.js';
 import type { Request } from './request.js';
@@ -69,7 +72,8 @@ type CommonParts = Omit<AgentParts, 'sessionOptions' | 'hasRun' | 'lost'>;
 async function freshActor(plan: Plan, common: CommonParts): Promise<Actor> {
   const { behaviour, options, args } = plan;
   const { memory } = common;
-  const { state, session: sessionOptions } = await initOf(behaviour, options.name, args);
+  const { state, session: sessionOptions } = await initOf(behaviour, common, args);
+  if (memory !== undefined) assertIsJson(state, common.name);
   const session = await opened(options.backend, () => options.backend.startSession(sessionOptions));
   const totals = { usd: 0, tokens: 0, turns: 0, ended: 0 };
   await memory?.begin({
@@ -82,11 +86,13 @@ async function freshActor(plan: Plan, common: CommonParts): Promise<Actor> {
     halted: false,
     current: null,
     chain: null,
+    calls: [],
     totals,
     requests: {},
     notifications: {},
     results: {},
     history: {},
+    messages: {},
   });
   const parts = { ...common, sessionOptions, hasRun: false, lost: undefined };
   return new Actor(parts, { state, session, isHalted: false, results: [] });
@@ -95,40 +101,41 @@ async function freshActor(plan: Plan, common: CommonParts): Promise<Actor> {
 /** In the place it had: what was in flight first, then the self-chain, then the queue. */
 async function keptActor(plan: Plan, common: CommonParts, kept: KeptAgent, onLostSession: () => void): Promise<Actor> {
   const { backend } = plan.options;
-  const { policies } = plan;
+  const { retriesLostTurn } = plan.policies;
   const sessionOptions = (kept.session ?? undefined) as BackendSessionOptions | undefined;
-  const session = await opened(backend, () => {
-    if (kept.sessionId !== null && backend.resumeSession !== undefined)
-      return backend.resumeSession(kept.sessionId, sessionOptions);
-    if (kept.sessionId !== null) onLostSession();
-    return backend.startSession(sessionOptions);
-  });
-  common.record.restore(
-    kept.totals,
-    kept.sessionId ?? undefined,
-    inOrder(kept.history).map(([, turn]) => turn),
-  );
-  const lost = restoreRequests(common.backlog, kept, policies.retriesLostTurn);
+  const reopen = (unfinished: readonly Message[]) =>
+    opened(backend, () => reopenSession(backend, kept, unfinished, onLostSession));
+  const calls = retriesLostTurn && kept.current !== null ? kept.calls : [];
+  const goesOn = calls.length > 0 && backend.resumeTurn !== undefined;
+  const lostPrompt = kept.current?.prompt as Prompt;
+  const session = await reopen(unfinishedTurn(lostPrompt, calls, goesOn));
+  const { totals, sessionId, hasRun, halted: isHalted, state } = kept;
+  const history = inOrder(kept.history).map(([, turn]) => turn);
+  common.record.restore(totals, sessionId ?? undefined, history);
+  const request = restoreRequests(common.backlog, kept, retriesLostTurn);
+  const goesOnFrom = goesOn ? lastRound(calls) : undefined;
+  const turn = { prompt: lostPrompt, calls, goesOnFrom, reopen: () => reopen([]) };
+  const lost = request && { ...turn, request, isRetried: retriesLostTurn };
   for (const [order, event] of inOrder(kept.notifications)) common.backlog.restoreNotification(order, event);
   const results = inOrder(kept.results).map(([order, { ref, outcome }]) => ({
     ref,
     order,
     outcome: fromKeptOutcome(outcome),
   }));
-  const { hasRun, halted: isHalted, state } = kept;
   return new Actor({ ...common, sessionOptions, hasRun, lost }, { state, session, isHalted, results });
 }
 
+/** Answers the request whose turn was left behind. */
 function restoreRequests(
   backlog: Backlog,
   { requests, current, chain }: KeptAgent,
   isRetried: boolean,
-): AgentParts['lost'] {
-  let lost: AgentParts['lost'];
+): Request | undefined {
+  let lost: Request | undefined;
   for (const [order, kept] of inOrder(requests)) {
     const isLost = current?.order === order;
     const request = restored(backlog, order, kept, isLost && isRetried ? 1 : 0);
-    if (isLost) lost = { request, prompt: current.prompt as Prompt, isRetried };
+    if (isLost) lost = request;
     else if (chain === order) backlog.setChain(request);
     else backlog.queue(request);
     if (isLost && isRetried) backlog.remember(request);
@@ -169,10 +176,11 @@ function commonParts(
   };
 }
 
-async function initOf(behaviour: AnyBehaviour, name: string, args: unknown): Promise<Initial<unknown>> {
+async function initOf(behaviour: AnyBehaviour, runner: Runner, args: unknown): Promise<Initial<unknown>> {
+  const { name } = runner;
   let initial: unknown;
   try {
-    initial = await runAs(name, () => behaviour.init(args));
+    initial = await runAs(runner, () => behaviour.init(args));
   } catch (cause) {
     throw new AgentFlowError('AGENT_INIT_FAILED', `The behaviour of "${name}" refused to start: ${messageOf(cause)}`, {
       cause,
@@ -183,22 +191,12 @@ async function initOf(behaviour: AnyBehaviour, name: string, args: unknown): Pro
   return initial as Initial<unknown>;
 }
 
-async function opened(backend: Backend, open: () => unknown): Promise<unknown> {
+function assertIsJson(state: unknown, name: string): void {
   try {
-    return await open();
+    frozenState(state);
   } catch (cause) {
-    const message = `The backend ${backend.name} could not start: ${messageOf(cause)}`;
-    throw new AgentFlowError('BACKEND_START_FAILED', message, { cause });
+    throw new AgentFlowError('AGENT_INIT_FAILED', `The behaviour of "${name}" began badly: ${messageOf(cause)}`, {
+      cause,
+    });
   }
-}
-
-function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
-}
-
-/** JSON objects keep no order that a store could not change. */
-function inOrder<Value>(members: Readonly<Record<string, Value>>): [order: number, value: Value][] {
-  return Object.entries(members)
-    .map(([order, value]): [number, Value] => [Number(order), value])
-    .sort(([first], [second]) => first - second);
 }

@@ -1,7 +1,17 @@
 /** One prompt through a backend, read to its first terminal event and no further. */
-import type { Backend, BackendEvent, BackendTurn, Prompt, Response, ResultEvent } from '../backends/backend.js';
+import type {
+  AnsweredCall,
+  Backend,
+  BackendEvent,
+  BackendTurn,
+  Prompt,
+  Response,
+  ResultEvent,
+} from '../backends/backend.js';
 import { AgentFlowError, isAgentFlowError } from '../errors.js';
 import { backendFailed, toldFailure } from './host-errors.js';
+import type { QueueLimits } from './mailbox.js';
+import { bytesOf } from './request.js';
 
 type Usage = NonNullable<Response['usage']>;
 
@@ -10,11 +20,14 @@ export interface TurnParts {
   readonly backend: Backend;
   readonly session: unknown;
   readonly prompt: Prompt;
+  /** Calls that the turn is to go on from, instead of being asked. */
+  readonly answered: readonly AnsweredCall[] | undefined;
   /** Its reason, an error of this package, is why the turn failed. */
   readonly signal: AbortSignal;
   /** Told every event, the terminal one too, before it is acted on. What it throws fails the turn. */
   readonly onEvent: (event: BackendEvent) => void | PromiseLike<void>;
-  readonly maxEvents: number;
+  /** What is kept of the events: the first ones. */
+  readonly events: QueueLimits;
   /** A turn with more events fails instead of leaving some out of its response. */
   readonly isLossless: boolean;
   readonly now: () => number;
@@ -40,6 +53,7 @@ class Turn {
   readonly #parts: TurnParts;
   readonly #startedAt: number;
   readonly #events: BackendEvent[] = [];
+  #bytes = 0;
   #omitted = 0;
   #text = '';
   #usage: Usage | undefined;
@@ -71,10 +85,10 @@ class Turn {
   }
 
   async toEnd(): Promise<AgentFlowError | undefined> {
-    const { backend, prompt, signal } = this.#parts;
+    const { backend, signal } = this.#parts;
     try {
       signal.throwIfAborted();
-      const begun = await this.#begin(backend.prompt(this.#session, prompt, { signal }));
+      const begun = await this.#begin(this.#ask());
       this.#session = begun.session;
       const result = await this.#read(begun.events[Symbol.asyncIterator]());
       if (result.isError) return this.#markedAsError(result);
@@ -85,6 +99,13 @@ class Turn {
     } catch (thrown) {
       return signal.aborted && isAgentFlowError(signal.reason) ? signal.reason : backendFailed(backend.name, thrown);
     }
+  }
+
+  #ask(): Promise<BackendTurn<unknown>> | BackendTurn<unknown> {
+    const { backend, prompt, answered, signal } = this.#parts;
+    return answered === undefined || backend.resumeTurn === undefined
+      ? backend.prompt(this.#session, prompt, { signal })
+      : backend.resumeTurn(this.#session, answered, { signal });
   }
 
   async #begin(prompted: Promise<BackendTurn<unknown>> | BackendTurn<unknown>): Promise<BackendTurn<unknown>> {
@@ -119,14 +140,25 @@ class Turn {
   }
 
   #keep(event: BackendEvent): void {
-    const { maxEvents, isLossless } = this.#parts;
-    if (this.#events.length < maxEvents) this.#events.push(event);
-    else if (isLossless) throw tooManyEvents(maxEvents);
-    else this.#omitted += 1;
+    this.#keepWhole(event);
     if (event.type === 'text') this.#text += event.text;
     else if (event.type === 'usage') this.#usage = addUsage(this.#usage, event.usage);
     else if (event.type === 'session') this.#sessionId ??= event.sessionId;
     else if (event.type === 'result') this.#result = event;
+  }
+
+  /** The first ones that fit; from the first that does not, they are only counted. */
+  #keepWhole(event: BackendEvent): void {
+    const { events, isLossless } = this.#parts;
+    const bytes = bytesOf(event);
+    const fits = this.#events.length < events.maxCount && this.#bytes + bytes <= events.maxBytes;
+    if (!fits && isLossless) throw tooManyEvents(events);
+    if (!fits || this.#omitted > 0) {
+      this.#omitted += 1;
+      return;
+    }
+    this.#events.push(event);
+    this.#bytes += bytes;
   }
 
   #markedAsError({ stopReason, text }: ResultEvent): AgentFlowError {
@@ -142,10 +174,9 @@ function noTerminal(): AgentFlowError {
   return new AgentFlowError('BACKEND_NO_TERMINAL', 'The backend ended its events without saying how the turn went');
 }
 
-function tooManyEvents(maxEvents: number): AgentFlowError {
-  return new AgentFlowError('TURN_EVENTS_OVERFLOW', `The turn had more than ${maxEvents} events`, {
-    details: { maxEvents },
-  });
+function tooManyEvents({ maxCount, maxBytes }: QueueLimits): AgentFlowError {
+  const message = `The turn had more than ${maxCount} events, or ${maxBytes} bytes of them`;
+  return new AgentFlowError('TURN_EVENTS_OVERFLOW', message, { details: { maxCount, maxBytes } });
 }
 
 function addUsage(first: Usage | undefined, second: Usage): Usage {

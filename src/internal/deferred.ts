@@ -1,21 +1,25 @@
 /** A promise and the two functions that settle it. A rejection nobody waits for stays silent. */
 export class Deferred<T> {
   readonly promise: Promise<T>;
-  readonly resolve: (value: T | PromiseLike<T>) => void;
-  readonly reject: (reason: unknown) => void;
+  #resolve: (value: T | PromiseLike<T>) => void = ignore;
+  #reject: (reason: unknown) => void = ignore;
 
   constructor() {
-    let resolve: (value: T | PromiseLike<T>) => void = ignore;
-    let reject: (reason: unknown) => void = ignore;
-    this.promise = new Promise<T>((onResolve, onReject) => {
-      resolve = onResolve;
-      reject = onReject;
+    this.promise = new Promise<T>((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
     });
-    this.resolve = resolve;
-    this.reject = (reason) => {
-      // Only now: a second promise beside every one that is never rejected is a fifth of the cost of a chunk.
+  }
+
+  get resolve(): (value: T | PromiseLike<T>) => void {
+    return this.#resolve;
+  }
+
+  // Made when it is asked for: what makes it silent would be a third of the cost of a chunk, and most are never rejected.
+  get reject(): (reason: unknown) => void {
+    return (reason) => {
       this.promise.catch(ignore);
-      reject(reason);
+      this.#reject(reason);
     };
   }
 }

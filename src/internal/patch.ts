@@ -44,8 +44,17 @@ type OwnedContainers = { has(container: object): boolean; add(container: object)
 function owned(value: unknown, own: OwnedContainers, path: string): Container {
   if (typeof value !== 'object' || value === null) throw leadsNowhere(path);
   if (own === 'all' || own.has(value)) return value as Container;
-  const copy: Container = Array.isArray(value) ? [...value] : { ...value };
+  const copy: Container = Array.isArray(value) ? copyWithRoom(value) : { ...value };
   own.add(copy);
+  return copy;
+}
+
+const room = new Array(16).fill(undefined);
+
+/** Most lists are copied in order to append to them; without room the first append would copy a long one once more. */
+function copyWithRoom(list: readonly unknown[]): unknown[] {
+  const copy = list.concat(room);
+  copy.length = list.length;
   return copy;
 }
 

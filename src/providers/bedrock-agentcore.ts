@@ -8,19 +8,43 @@
 import { v4 as uuid } from 'uuid';
 import { InvalidValueError } from '../errors.js';
 import { type Clock, systemClock } from '../internal/clock.js';
-import { brokenStream, harnessError, silentStream } from './bedrock-agentcore/errors.js';
-import { type HarnessEvent, hasEnded, normalizeHarness, peekHarness } from './bedrock-agentcore/events.js';
+import {
+  type CommandClient,
+  type CommandResult,
+  type RunHarnessCommandOptions,
+  runHarnessCommand,
+} from './bedrock-agentcore/command.js';
+import { type HarnessEvent, normalizeHarness, peekHarness } from './bedrock-agentcore/events.js';
+import {
+  type HarnessControlClient,
+  type HarnessDescription,
+  type HarnessWait,
+  type ProvisionedHarness,
+  type ProvisionHarnessOptions,
+  ProvisioningError,
+  provisionHarness,
+} from './bedrock-agentcore/provision.js';
+import { assertAsksOnce, type StreamAnswer, wholeStream } from './bedrock-agentcore/stream.js';
 import type { Prompt, RequestResponseProvider } from './provider.js';
-import { untilIdle } from './until-idle.js';
 
-export type { HarnessEvent };
+export {
+  type CommandClient,
+  type CommandResult,
+  type HarnessControlClient,
+  type HarnessDescription,
+  type HarnessEvent,
+  type HarnessWait,
+  type ProvisionedHarness,
+  type ProvisionHarnessOptions,
+  ProvisioningError,
+  provisionHarness,
+  type RunHarnessCommandOptions,
+  runHarnessCommand,
+};
 
 /** The part of `new BedrockAgentCore()` from `@aws-sdk/client-bedrock-agentcore` that is used. */
 export interface AgentCoreClient {
-  invokeHarness(
-    input: HarnessInvocation,
-    options: { readonly abortSignal: AbortSignal },
-  ): PromiseLike<{ readonly stream?: AsyncIterable<unknown> | undefined }>;
+  invokeHarness(input: HarnessInvocation, options: { readonly abortSignal: AbortSignal }): PromiseLike<StreamAnswer>;
   readonly config?: { maxAttempts?: unknown };
 }
 
@@ -89,7 +113,7 @@ export function bedrockAgentCoreProvider(
     name: 'bedrock-agentcore',
     mode: 'request_response',
     async open({ sessionId, system }) {
-      await checkAttempts(client);
+      await assertAsksOnce(client);
       const told = [options.system, system].filter((text) => text !== undefined && text !== '').join('\n\n');
       const id = sessionId ?? `genkitx-agent-${uuid()}`;
       if (id.length < shortestSessionId) throw badOption('sessionId', '33 characters or more', `${id.length}`);
@@ -110,50 +134,15 @@ export function bedrockAgentCoreProvider(
         }),
       },
     ],
-    async *request(session, messages, { signal }) {
-      const hangUp = new AbortController();
-      const abort = () => hangUp.abort(signal.reason);
-      signal.addEventListener('abort', abort, { once: true });
-      if (signal.aborted) abort();
-      try {
-        const invocation = invocationOf(options, session, messages);
-        const { stream } = await client.invokeHarness(invocation, { abortSignal: hangUp.signal });
-        const told = yield* eventsOf(stream ?? [], idleTimeoutMs, clock);
-        signal.throwIfAborted();
-        if (!told) throw brokenStream();
-      } catch (thrown) {
-        signal.throwIfAborted();
-        throw harnessError(thrown);
-      } finally {
-        signal.removeEventListener('abort', abort);
-        hangUp.abort();
-      }
-    },
+    request: (session, messages, { signal }) =>
+      wholeStream(
+        (abortSignal) => client.invokeHarness(invocationOf(options, session, messages), { abortSignal }),
+        (event) => event.messageStop !== undefined,
+        { signal, idleTimeoutMs, clock },
+      ),
     peek: peekHarness,
     normalize: normalizeHarness,
   };
-}
-
-/** Answers whether the end was told. */
-async function* eventsOf(
-  stream: AsyncIterable<unknown> | Iterable<unknown>,
-  idleTimeoutMs: number,
-  clock: Clock,
-): AsyncGenerator<HarnessEvent, boolean> {
-  const source = Symbol.asyncIterator in stream ? stream : (async function* () {})();
-  const events = untilIdle(source, idleTimeoutMs, clock);
-  let hasTold = false;
-  try {
-    for (;;) {
-      const { value, done } = await events.next();
-      if (done && value === 'idle') throw silentStream(idleTimeoutMs);
-      if (done) return hasTold;
-      hasTold ||= hasEnded([value as HarnessEvent]);
-      yield value as HarnessEvent;
-    }
-  } finally {
-    await events.return('ended');
-  }
 }
 
 function invocationOf(
@@ -170,13 +159,6 @@ function invocationOf(
     runtimeSessionId: id,
     messages: [...messages] as never[],
   };
-}
-
-async function checkAttempts({ config }: AgentCoreClient): Promise<void> {
-  const told = config?.maxAttempts;
-  const attempts: unknown = typeof told === 'function' ? await told() : told;
-  if (attempts === undefined || Number(attempts) === 1) return;
-  throw badOption('client', 'one made with maxAttempts: 1, so that no turn is run twice', `maxAttempts ${attempts}`);
 }
 
 function contentOf(prompt: Prompt): { text: string }[] {

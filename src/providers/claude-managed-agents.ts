@@ -13,14 +13,36 @@ import {
   hasArrived,
   type ManagedAgentEvent,
   normalizeManagedAgent,
-  peekManagedAgent,
   pendingCalls,
+  unconfirmedCalls,
 } from './claude-managed-agents/events.js';
-import { JsonEventDecoder } from './claude-managed-agents/sse.js';
-import type { Prompt, StreamingProvider } from './provider.js';
-import { untilIdle } from './until-idle.js';
+import { customToolResult, definedOutcome, toolConfirmation, userMessage } from './claude-managed-agents/inputs.js';
+import { listed } from './claude-managed-agents/pages.js';
+import { Previews } from './claude-managed-agents/previews.js';
+import {
+  type AgentProvisioningClient,
+  type ManagedAgentDescription,
+  type ManagedEnvironmentDescription,
+  type ProvisionedManagedAgent,
+  type ProvisionManagedAgentOptions,
+  type PruneManagedAgentsOptions,
+  provisionManagedAgent,
+  pruneManagedAgents,
+} from './claude-managed-agents/provision.js';
+import { eventsOf } from './claude-managed-agents/stream.js';
+import type { StreamingProvider } from './provider.js';
 
-export type { ManagedAgentEvent };
+export {
+  type AgentProvisioningClient,
+  type ManagedAgentDescription,
+  type ManagedAgentEvent,
+  type ManagedEnvironmentDescription,
+  type ProvisionedManagedAgent,
+  type ProvisionManagedAgentOptions,
+  type PruneManagedAgentsOptions,
+  provisionManagedAgent,
+  pruneManagedAgents,
+};
 
 interface RequestOptions {
   readonly signal: AbortSignal;
@@ -53,6 +75,8 @@ export interface ClaudeManagedAgentsOptions {
   readonly idleTimeoutMs?: number;
   /** Longer events are dropped, in UTF-16 units. @default 16_777_216 */
   readonly maxEventLength?: number;
+  /** Asks for messages piece by piece, while they are made, and not only as a whole. @default false */
+  readonly previews?: boolean;
   /** @default the machine's */
   readonly clock?: Clock;
 }
@@ -76,6 +100,7 @@ export function claudeManagedAgentsProvider({
   session: more = {},
   idleTimeoutMs = 1_800_000,
   maxEventLength = 2 ** 24,
+  previews: hasPreviews = false,
   clock = systemClock,
 }: ClaudeManagedAgentsOptions): StreamingProvider<
   ManagedAgentSession,
@@ -83,6 +108,7 @@ export function claudeManagedAgentsProvider({
   readonly ManagedAgentEvent[]
 > {
   const { sessions } = client.beta;
+  const previews = new Previews();
   const send = async ({ id }: ManagedAgentSession, events: readonly ManagedAgentEvent[], signal: AbortSignal) => {
     await sessions.events.send(id, { events: [...events] as never[] }, { signal, maxRetries: 0 });
   };
@@ -99,87 +125,25 @@ export function claudeManagedAgentsProvider({
       throw new AgentFlowError('BACKEND_FAILED', 'The session that was made has no id', { status: 'DATA_LOSS' });
     },
     sessionId: ({ id }) => id,
-    userInput: (prompt) => [{ type: 'user.message', content: contentOf(prompt) }],
-    resumeInput: (_, results) =>
-      results.map(({ toolUseId, text, isError }) => ({
-        type: 'user.custom_tool_result',
-        custom_tool_use_id: toolUseId,
-        content: [{ type: 'text', text }],
-        is_error: isError,
-      })),
+    userInput: userMessage,
+    outcomeInput: definedOutcome,
+    resumeInput: (_, results, decisions = []) => [...results.map(customToolResult), ...decisions.map(toolConfirmation)],
     async connect({ id }, { signal }) {
-      const response = await sessions.events.stream(id, {}, { signal, maxRetries: 0 }).asResponse();
-      return eventsOf(response, { signal, idleTimeoutMs, maxEventLength, clock });
+      const params = hasPreviews ? { event_deltas: ['agent.message'] } : {};
+      const response = await sessions.events.stream(id, params, { signal, maxRetries: 0 }).asResponse();
+      const onEvent = (event: ManagedAgentEvent) => previews.note(event);
+      return eventsOf(response, { signal, idleTimeoutMs, maxEventLength, clock, onEvent });
     },
     send: (session, input, { signal }) => send(session, input, signal),
-    peek: peekManagedAgent,
+    peek: (event) => previews.peek(event),
     normalize: normalizeManagedAgent,
-    async history({ id }, { signal }) {
-      const events: ManagedAgentEvent[] = [];
-      const known = new Set<unknown>();
-      for await (const raw of sessions.events.list(id, { limit: pageSize }, { signal })) {
-        const event = raw as ManagedAgentEvent;
-        // A cursor that leads back would list the same events for ever.
-        if (known.has(event.id)) break;
-        if (event.id !== undefined) known.add(event.id);
-        events.push(event);
-      }
-      return events;
-    },
+    history: ({ id }, { signal }) =>
+      listed<ManagedAgentEvent>(sessions.events.list(id, { limit: pageSize }, { signal })),
     pending: pendingCalls,
+    unconfirmed: unconfirmedCalls,
     arrived: hasArrived,
     interrupt: (session) => send(session, [{ type: 'user.interrupt' }], new AbortController().signal),
   };
-}
-
-interface StreamOptions {
-  readonly signal: AbortSignal;
-  readonly idleTimeoutMs: number;
-  readonly maxEventLength: number;
-  readonly clock: Clock;
-}
-
-/** The events of a stream until it ends, falls silent or is aborted. */
-async function* eventsOf(
-  { body }: Response,
-  { signal, idleTimeoutMs, maxEventLength, clock }: StreamOptions,
-): AsyncGenerator<ManagedAgentEvent> {
-  if (body === null) return;
-  const reader = body.getReader();
-  const hangUp = () => void reader.cancel(signal.reason).catch(() => {});
-  signal.addEventListener('abort', hangUp, { once: true });
-  const decoder = new JsonEventDecoder(maxEventLength);
-  try {
-    if (signal.aborted) return;
-    for await (const chunk of untilIdle(chunksOf(reader), idleTimeoutMs, clock)) yield* decoder.push(chunk);
-  } finally {
-    signal.removeEventListener('abort', hangUp);
-    hangUp();
-  }
-}
-
-async function* chunksOf(reader: ReadableStreamDefaultReader<Uint8Array>): AsyncGenerator<Uint8Array> {
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    yield value;
-  }
-}
-
-function contentOf(prompt: Prompt): ManagedAgentEvent[] {
-  if (typeof prompt === 'string') return [{ type: 'text', text: prompt }];
-  return prompt.map(({ text, media, ...part }, index) => {
-    if (text !== undefined) return { type: 'text', text };
-    if (media === undefined) {
-      const received = Object.keys(part)[0] ?? 'nothing';
-      throw new InvalidValueError('input', [{ path: `prompt.${index}`, expected: 'text or media', received }]);
-    }
-    const [, inlineType, data] = /^data:([^;,]+);base64,(.*)$/s.exec(media.url) ?? [];
-    const mediaType = media.contentType ?? inlineType;
-    const source =
-      data === undefined ? { type: 'url', url: media.url } : { type: 'base64', media_type: mediaType, data };
-    return { type: mediaType === 'application/pdf' ? 'document' : 'image', source };
-  });
 }
 
 function noSystem(): InvalidValueError {

@@ -32,7 +32,34 @@ export interface ToolResult {
   readonly isError: boolean;
 }
 
-/** How a turn ended: the model is done, it waits for tool results, or it can go no further. */
+/** What was decided about a call that the provider runs itself, once it is allowed to. */
+export interface ToolDecision {
+  readonly toolUseId: string;
+  readonly isAllowed: boolean;
+  /** Why not, for the model. */
+  readonly reason?: string;
+}
+
+/** What a hosted agent is to achieve: the vendor grades the work, and has it revised until it is good enough. */
+export interface Outcome {
+  /** What is to be there in the end. */
+  readonly description: string;
+  /** How it is graded: as text, or a file the vendor has. */
+  readonly rubric: string | { readonly fileId: string };
+  /** How often it is graded. @default the vendor's own */
+  readonly maxIterations?: number;
+}
+
+/** How an {@link Outcome} was graded. */
+export interface OutcomeGrade {
+  /** In the vendor's own word: `satisfied`, `needs_revision`, `max_iterations_reached`, `failed`. */
+  readonly verdict: string;
+  readonly explanation: string;
+  /** Which round it was, from 0. */
+  readonly iteration: number;
+}
+
+/** How a turn ended: the model is done, it waits for tool results or for somebody's word, or it can go no further. */
 export type Terminal = 'end_turn' | 'requires_action' | 'terminated';
 
 /** One turn, normalised. Normalising adds, it never takes away: the raw events stay as they came. */
@@ -45,8 +72,12 @@ export interface ProviderTurn {
   readonly toolUses: readonly ToolUse[];
   /** Calls the provider ran itself; told, not run. */
   readonly serverToolUses: readonly ToolUse[];
+  /** Calls among those that it does not run before somebody has allowed them. */
+  readonly confirmations?: readonly ToolUse[];
   /** What this turn used, not what the session has used so far. */
   readonly usage: Usage | undefined;
+  /** The last grade, where an outcome was graded in this turn. */
+  readonly outcome?: OutcomeGrade;
   /** The model that really answered. */
   readonly model?: string;
 }
@@ -58,6 +89,8 @@ export interface EventPeek {
   readonly text?: string;
   readonly usage?: Usage;
   readonly ends?: boolean;
+  /** It may come between two turns: that it is there does not say that one is going on. */
+  readonly isAside?: boolean;
 }
 
 /** How a session is opened: made, or taken up by its id; with the conversation so far, for a provider that keeps it itself. */
@@ -75,14 +108,18 @@ interface ProviderBase<Session, Event, Input> {
   userInput(prompt: Prompt): Input;
   /** The first input of a new session, where it differs from `userInput`. */
   kickoffInput?(prompt: Prompt): Input;
-  /** The answers to calls that were handed back; never called with none. */
-  resumeInput(uses: readonly ToolUse[], results: readonly ToolResult[]): Input;
+  /** An outcome as an input. Without it nothing but prompts can be asked. */
+  outcomeInput?(outcome: Outcome): Input;
+  /** The answers to calls that were handed back, and to those that wait for somebody's word; never called with none. */
+  resumeInput(uses: readonly ToolUse[], results: readonly ToolResult[], decisions?: readonly ToolDecision[]): Input;
   peek(event: Event): EventPeek;
   normalize(events: readonly Event[]): ProviderTurn;
   /** All events of the session so far, oldest first. Without it a connection that is lost cannot be made good. */
   history?(session: Session, io: { readonly signal: AbortSignal }): Promise<readonly Event[]>;
   /** The calls in these events that no later one answers. */
   pending?(events: readonly Event[]): readonly ToolUse[];
+  /** The calls in these events that wait for somebody's word. */
+  unconfirmed?(events: readonly Event[]): readonly ToolUse[];
   /** Ends the turn on the vendor's side, so that nothing goes on that nobody waits for. */
   interrupt?(session: Session): Promise<void>;
   /** The conversation, for a provider that keeps it itself. */

@@ -1,13 +1,14 @@
 /** A provider that plays a scenario, in either mode: for tests of the loop, and of what stands on it, without a vendor. */
 import { v4 as uuid } from 'uuid';
-import type { Usage } from '../../schemas/index.js';
 import type {
   EventPeek,
   Message,
   OpenOptions,
+  Outcome,
   Prompt,
   Provider,
   ProviderTurn,
+  ToolDecision,
   ToolResult,
   ToolUse,
 } from './provider.js';
@@ -20,6 +21,7 @@ import type {
   ScriptedTurnInfo,
 } from './scripted/scenario.js';
 import { ScriptedServer } from './scripted/server.js';
+import { addUsage } from './usage.js';
 
 export type {
   ScriptedEvent,
@@ -64,7 +66,7 @@ export type ScriptedProvider = Provider<ScriptedProviderSession, ScriptedEvent, 
  * });
  */
 export function scriptedProvider(options: ScriptedProviderOptions): ScriptedProvider {
-  const { mode, name = 'scripted', hasHistory = true, openError } = options;
+  const { mode, name = 'scripted', hasHistory = true, hasOutcomes = false, openError } = options;
   const server = new ScriptedServer(options);
   const opened: ScriptedProviderSession[] = [];
   let interrupts = 0;
@@ -78,13 +80,17 @@ export function scriptedProvider(options: ScriptedProviderOptions): ScriptedProv
     },
     sessionId: ({ id }: ScriptedProviderSession) => id,
     userInput: (prompt: Prompt): ScriptedInput => ({ type: 'user', prompt }),
-    resumeInput: (_: readonly ToolUse[], results: readonly ToolResult[]): ScriptedInput => ({
-      type: 'results',
-      results,
-    }),
+    ...(hasOutcomes ? { outcomeInput: (outcome: Outcome): ScriptedInput => ({ type: 'outcome', outcome }) } : {}),
+    resumeInput(
+      _: readonly ToolUse[],
+      results: readonly ToolResult[],
+      decisions: readonly ToolDecision[] = [],
+    ): ScriptedInput {
+      return { type: 'results', results, ...(decisions.length === 0 ? {} : { decisions }) };
+    },
     peek,
     normalize,
-    ...(hasHistory ? { history: async ({ id }: ScriptedProviderSession) => server.log(id), pending } : {}),
+    ...(hasHistory ? { history: async ({ id }: ScriptedProviderSession) => server.log(id), pending, unconfirmed } : {}),
     async interrupt({ id }: ScriptedProviderSession) {
       interrupts += 1;
       server.interrupt(id);
@@ -130,42 +136,56 @@ function peek(event: ScriptedEvent): EventPeek {
   const { eventId: id } = event;
   if (event.type === 'text') return { id, text: event.text };
   if (event.type === 'usage') return { id, usage: event.usage };
+  if (event.type === 'aside') return { id, isAside: true };
   return event.type === 'stop' ? { id, ends: true } : { id };
 }
 
 function normalize(events: readonly ScriptedEvent[]): ProviderTurn {
   const end = events.find((event) => event.type === 'stop');
-  const counts = events.flatMap((event) => (event.type === 'usage' ? [event.usage] : []));
+  const asking = usesOf(events.filter(asks), 'server_tool');
+  const grade = events.filter((event) => event.type === 'grade').at(-1);
+  const counts = events.map((event) => (event.type === 'usage' ? event.usage : undefined));
   return {
     terminal: end?.terminal ?? 'terminated',
     stopReason: end?.reason ?? end?.terminal ?? 'no_stop',
     text: events.map((event) => (event.type === 'text' ? event.text : '')).join(''),
     toolUses: usesOf(events, 'tool'),
     serverToolUses: usesOf(events, 'server_tool'),
-    usage: counts.length === 0 ? undefined : counts.reduce(added),
+    ...(asking.length === 0 ? {} : { confirmations: asking }),
+    ...(grade === undefined ? {} : { outcome: grade.grade }),
+    usage: counts.reduce(addUsage, undefined),
   };
 }
 
-/** An interrupt takes back what was called before it. */
 function pending(events: readonly ScriptedEvent[]): readonly ToolUse[] {
-  const waiting = new Map<string, ToolUse>();
+  return waiting(events, ({ type }) => type === 'tool');
+}
+
+function unconfirmed(events: readonly ScriptedEvent[]): readonly ToolUse[] {
+  return waiting(events, asks);
+}
+
+/** An interrupt takes back what was called before it. */
+function waiting(events: readonly ScriptedEvent[], isIt: (event: ScriptedEvent) => boolean): readonly ToolUse[] {
+  const calls = new Map<string, ToolUse>();
   for (const event of events) {
-    if (event.type === 'tool') for (const use of usesOf([event], 'tool')) waiting.set(use.id, use);
-    if (event.type === 'results') for (const { toolUseId } of event.results) waiting.delete(toolUseId);
-    if (event.type === 'stop' && event.terminal !== 'requires_action') waiting.clear();
+    if ((event.type === 'tool' || event.type === 'server_tool') && isIt(event))
+      for (const use of usesOf([event], event.type)) calls.set(use.id, use);
+    if (event.type === 'results')
+      for (const { toolUseId } of [...event.results, ...(event.decisions ?? [])]) calls.delete(toolUseId);
+    if (event.type === 'stop' && event.terminal !== 'requires_action') calls.clear();
   }
-  return [...waiting.values()];
+  return [...calls.values()];
+}
+
+function asks(event: ScriptedEvent): boolean {
+  return event.type === 'server_tool' && event.asks === true;
 }
 
 function usesOf(events: readonly ScriptedEvent[], type: 'tool' | 'server_tool'): ToolUse[] {
   return events.flatMap((event) =>
     event.type === type ? [{ id: event.id, name: event.name, input: event.input }] : [],
   );
-}
-
-function added(first: Usage, second: Usage): Usage {
-  const names = Object.keys({ ...first, ...second }) as (keyof Usage)[];
-  return Object.fromEntries(names.map((name) => [name, (first[name] ?? 0) + (second[name] ?? 0)]));
 }
 
 function transcript(events: readonly ScriptedEvent[]): Message[] {

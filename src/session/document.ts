@@ -7,7 +7,8 @@ import { applyPatch, type PatchOperation } from '../internal/patch.js';
  */
 export class Document<T> {
   #working: T;
-  #own = new WeakSet<object>();
+  /** What in the working copy is not shared with any view. */
+  #own: WeakSet<object> | undefined;
   #view: T;
   #unseen: PatchOperation[] = [];
 
@@ -35,6 +36,7 @@ export class Document<T> {
 
   /** @param patch its values are deep-frozen */
   apply(patch: readonly PatchOperation[]): void {
+    this.#own ??= new WeakSet();
     this.#working = applyPatch(this.#working, patch, this.#own) as T;
     this.#unseen.push(...patch);
   }

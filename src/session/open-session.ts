@@ -7,7 +7,7 @@ import { frozenJson } from '../internal/json.js';
 import { type BusySessionPolicy, type Hold, holdSession } from './lease.js';
 import { rebuildRecord, type SessionRecord } from './record.js';
 import { OpenSession, type StateChecker } from './session.js';
-import type { AcceptedInput, SessionStore, StoredSession } from './store.js';
+import type { AcceptedInput, SessionLease, SessionStore, StoredSession } from './store.js';
 
 /** What an agent says about its state. */
 export interface StateRules extends StateChecker {
@@ -38,6 +38,8 @@ export interface OpenSessionOptions {
 /** A session that is open, and the inputs an earlier run accepted but did not live to answer. */
 export interface Opened<State> {
   readonly session: OpenSession<State>;
+  /** By which the store knows the run; none without a store. */
+  readonly lease?: SessionLease;
   readonly pending: readonly AcceptedInput[];
 }
 
@@ -81,7 +83,7 @@ async function openSaved<State>(store: SessionStore, hold: Hold, options: OpenSe
       needsCheckpoint: false,
       keepVersions,
     };
-    return { session: new OpenSession({ id, record, checker: rules, saved }), pending: [] };
+    return { session: new OpenSession({ id, record, checker: rules, saved }), lease: hold.lease, pending: [] };
   }
   const found = rebuildRecord(stored);
   const state = await rules.read(found.state, id);
@@ -91,6 +93,7 @@ async function openSaved<State>(store: SessionStore, hold: Hold, options: OpenSe
   const saved = { store, hold, head: stored.head, loadCost: stored.size, needsCheckpoint, keepVersions };
   return {
     session: new OpenSession({ id, record, checker: rules, parent: stored.parent, saved }),
+    lease: hold.lease,
     pending: stored.pending,
   };
 }

@@ -1,4 +1,8 @@
-/** Those who wait for the release of a session, and whatever listens for them; for stores that can be told of releases. */
+/**
+ * Those who wait to be told something of a session (its release, more of its feed, a wish), and whatever listens for them;
+ * for stores that can be told.
+ */
+import { type Clock, systemClock } from '../internal/clock.js';
 import { Deferred } from '../internal/deferred.js';
 
 /** A connection that listens. */
@@ -8,53 +12,94 @@ export interface Ear {
 }
 
 /**
- * Opens a connection that listens. It calls `onRelease` with the token of every session that is released, and `onEnd` when
- * it is broken. Rejects when nothing can listen.
+ * Opens a connection that listens. It calls `onTold` with every token that is told (`undefined` stands for all there are),
+ * and `onEnd` when it is broken. Rejects when nothing can listen.
  */
-export type OpenEar = (onRelease: (token: string) => void, onEnd: () => void) => Promise<Ear>;
+export type OpenEar = (onTold: (token: string | undefined) => void, onEnd: () => void) => Promise<Ear>;
 
-/** The waits on one database: it is listened to as long as somebody waits, and by one connection only. */
-export class Releases {
+const askEveryMs = 100;
+/** How long a connection goes on listening for nobody: those who queue come back within a turn, and then lose no time. */
+const lingerMs = 500;
+
+/** Stands in for an ear where nothing can listen: everybody is told ten times a second, and asks. */
+export const openAsking: OpenEar = async (onTold) => {
+  const waitAndTell = (): (() => void) =>
+    systemClock.after(askEveryMs, () => {
+      cancel = waitAndTell();
+      onTold(undefined);
+    });
+  let cancel = waitAndTell();
+  return { stop: () => cancel() };
+};
+
+/** Who wants to know of one token. */
+export interface Listener {
+  /** The token was told. */
+  onTold(): void;
+  /** The connection that listened is gone; the next one to listen opens another. */
+  onBroken(): void;
+}
+
+/** A listener that is listened for. */
+export interface Listening {
+  /** From its resolving on everything is heard. Rejects when nothing can listen. */
+  readonly ready: Promise<unknown>;
+  /** Forgets the listener. */
+  stop(): void;
+}
+
+/** All who want to be told, on one database: it is listened to as long as there is anybody, and by one connection only. */
+export class Notices {
   readonly #open: OpenEar;
-  readonly #waiting = new Map<string, Set<Deferred<void>>>();
+  readonly #clock: Clock;
+  readonly #listeners = new Map<string, Set<Listener>>();
   #ear: Promise<Ear> | undefined;
+  #stayOpen = () => {};
 
-  constructor(open: OpenEar) {
+  constructor(open: OpenEar, clock: Clock = systemClock) {
     this.#open = open;
+    this.#clock = clock;
+  }
+
+  /** Listens for a token, until the answer's `stop`. */
+  listen(token: string, listener: Listener): Listening {
+    const all = this.#listeners.get(token) ?? new Set();
+    this.#listeners.set(token, all.add(listener));
+    return { ready: this.#listen(), stop: () => this.#remove(token, listener) };
   }
 
   /**
-   * Resolves when a session was released or was free at the start, and when the connection that listens is gone. Rejects
-   * with the signal's reason, and when nothing can listen.
+   * Resolves when the token is told, when the connection that listens is gone, and at once when nothing has to be waited
+   * for. Rejects with the signal's reason, and when nothing can listen.
    *
-   * @param token what is told when this session is released
-   * @param isHeld marks the session as awaited and answers whether it is held; called once somebody listens
+   * @param isToWait takes note of the wait and answers whether there is anything to wait for; called once somebody listens
    */
-  async next(token: string, signal: AbortSignal, isHeld: () => Promise<boolean>): Promise<void> {
+  async next(token: string, signal: AbortSignal, isToWait: () => Promise<boolean>): Promise<void> {
     signal.throwIfAborted();
-    const released = new Deferred<void>();
-    const stop = () => released.reject(signal.reason);
+    const told = new Deferred<void>();
+    const stop = () => told.reject(signal.reason);
     signal.addEventListener('abort', stop, { once: true });
-    this.#add(token, released);
+    const wake = () => told.resolve();
+    const listening = this.listen(token, { onTold: wake, onBroken: wake });
     try {
-      await Promise.race([this.#listen(), released.promise]);
-      if (await isHeld()) await released.promise;
+      await Promise.race([listening.ready, told.promise]);
+      if (await isToWait()) await told.promise;
     } finally {
       signal.removeEventListener('abort', stop);
-      this.#remove(token, released);
+      listening.stop();
     }
   }
 
-  #add(token: string, released: Deferred<void>): void {
-    const all = this.#waiting.get(token) ?? new Set();
-    this.#waiting.set(token, all.add(released));
+  #remove(token: string, listener: Listener): void {
+    const all = this.#listeners.get(token);
+    all?.delete(listener);
+    if (all?.size === 0) this.#listeners.delete(token);
+    if (this.#listeners.size > 0 || this.#ear === undefined) return;
+    this.#stayOpen();
+    this.#stayOpen = this.#clock.after(lingerMs, () => this.#close());
   }
 
-  #remove(token: string, released: Deferred<void>): void {
-    const all = this.#waiting.get(token);
-    all?.delete(released);
-    if (all?.size === 0) this.#waiting.delete(token);
-    if (this.#waiting.size > 0) return;
+  #close(): void {
     const ear = this.#ear;
     this.#ear = undefined;
     // One that could not be opened leaves nothing to stop, and its error is with those who waited.
@@ -65,16 +110,17 @@ export class Releases {
   }
 
   #listen(): Promise<Ear> {
+    this.#stayOpen();
     if (this.#ear !== undefined) return this.#ear;
     const forget = () => {
       if (this.#ear === ear) this.#ear = undefined;
     };
     const ear = this.#open(
-      (token) => this.#wake(token),
+      (token) => this.#tell(token, (listener) => listener.onTold()),
       () => {
-        // Of what is released from now on nobody would be told: let them ask.
+        // Of what is told from now on nobody would hear: let them ask.
         forget();
-        for (const token of this.#waiting.keys()) this.#wake(token);
+        this.#tell(undefined, (listener) => listener.onBroken());
       },
     );
     ear.catch(forget);
@@ -82,7 +128,51 @@ export class Releases {
     return ear;
   }
 
-  #wake(token: string): void {
-    for (const released of this.#waiting.get(token) ?? []) released.resolve();
+  #tell(token: string | undefined, tell: (listener: Listener) => void): void {
+    const meant = token === undefined ? [...this.#listeners.values()] : [this.#listeners.get(token) ?? []];
+    for (const listeners of meant) for (const listener of [...listeners]) tell(listener);
+  }
+}
+
+/**
+ * The waits for releases in one store, and since which lease each session is waited for: a session that is released while
+ * others wait is theirs for a moment, so that whoever has just had it cannot have it again and again.
+ */
+export class Releases {
+  readonly #notices: Notices;
+  readonly #since = new Map<string, number>();
+
+  constructor(notices: Notices) {
+    this.#notices = notices;
+  }
+
+  /** The fence of the first lease that somebody here has waited for the end of; nothing when nobody waits. */
+  since(token: string): number | undefined {
+    return this.#since.get(token);
+  }
+
+  /**
+   * Resolves like `Notices.next`. Who waits counts as waiting until the signal fires, also between two calls.
+   *
+   * @param waitsFrom marks the session as awaited and answers the fence of the lease that is waited for, or the first that
+   *   the next lease can have; nothing when the session is free for those who wait `since` then
+   */
+  async next(
+    token: string,
+    signal: AbortSignal,
+    waitsFrom: (since: number | undefined) => Promise<number | undefined>,
+  ): Promise<void> {
+    await this.#notices.next(token, signal, async () => {
+      const fence = await waitsFrom(this.since(token));
+      if (fence === undefined) return false;
+      this.#note(token, fence, signal);
+      return true;
+    });
+  }
+
+  #note(token: string, fence: number, signal: AbortSignal): void {
+    if (signal.aborted || this.#since.has(token)) return;
+    this.#since.set(token, fence);
+    signal.addEventListener('abort', () => this.#since.delete(token), { once: true });
   }
 }

@@ -16,6 +16,9 @@ export type StateRecipe<State> = (draft: State) => State | void;
 
 type Recipe = (draft: unknown) => unknown;
 
+/** Shared by all sessions that have not been written to. */
+const nothingWritten = Promise.resolve();
+
 /** Where the state stands in the record. */
 const statePath = '/state';
 
@@ -84,7 +87,7 @@ export class OpenSession<State> implements Session<State> {
   readonly #checkpoints: CheckpointPolicy;
   #version: number;
   #needsCheckpoint: boolean;
-  #lastWrite: Promise<unknown> = Promise.resolve();
+  #lastWrite: Promise<unknown> = nothingWritten;
   #writes = 0;
   #artifacts: { of: unknown; list: readonly Artifact[] } | undefined;
   #endedBy: AgentFlowError | undefined;

@@ -1,5 +1,6 @@
 /** What every session store refuses, decides and writes alike, in one place, so that no two stores can differ. */
 import { AgentFlowError, InvalidValueError } from '../errors.js';
+import type { FeedEntries } from './run-feed.js';
 import type { AcceptedInput, SessionSave } from './store.js';
 
 const longestLeaseMs = 2 ** 31 - 1;
@@ -27,6 +28,21 @@ export function checkSave({ expectedVersion, change, parent, keepVersions }: Ses
 export function checkInput({ turn, attempt }: AcceptedInput): void {
   if (!isWholeNumber(turn, 0)) throw invalid('turn', 'a whole number from 0', turn);
   if (!isWholeNumber(attempt, 1)) throw invalid('attempt', 'a whole number from 1', attempt);
+}
+
+/** The entries of an append as JSON, each by itself, taken now. Throws `INVALID_VALUE` for what no feed can keep. */
+export function feedTexts({ start, entries, keep, ttlMs }: FeedEntries): string[] {
+  if (!isWholeNumber(start, 0)) throw invalid('start', 'a whole number from 0', start);
+  if (!isWholeNumber(keep, 1)) throw invalid('keep', 'a whole number from 1', keep);
+  checkTtl(ttlMs);
+  if (entries.length === 0) throw invalid('entries', 'one at least', 'none');
+  return entries.map((entry, index) => jsonText(entry, `entries.${index}`));
+}
+
+/** Refuses a stretch of a feed that is none with `INVALID_VALUE`. */
+export function checkStretch({ from, limit }: { readonly from: number; readonly limit: number }): void {
+  if (!isWholeNumber(from, 0)) throw invalid('from', 'a whole number from 0', from);
+  if (!isWholeNumber(limit, 1)) throw invalid('limit', 'a whole number from 1', limit);
 }
 
 /** Does the next record of an input take the place of the one already there? */

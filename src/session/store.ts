@@ -5,10 +5,10 @@
  * Every rule below is a case of the public suite `testSessionStore` in `genkitx-agent/testing`.
  */
 import type { PatchOperation } from '../internal/patch.js';
-import type { RunFeed } from './run-feed.js';
+import type { AbortListener, FeedEntries, FeedPage, RunFeed } from './run-feed.js';
 import type { SessionLease } from './session-lease.js';
 
-export type { SessionLease };
+export type { AbortListener, FeedEntries, FeedPage, RunFeed, SessionLease };
 
 /** What one version changed: either the whole record, or the operations (RFC 6902) that lead to it from the one before. */
 export type SessionChange =
@@ -73,7 +73,8 @@ export interface SessionStore {
   /**
    * Takes the session's lease for `ttlMs` (whole milliseconds, up to 2^31 - 1), whether the session exists yet or not.
    * Answers `undefined` while another owner holds an unexpired one, unless `takeover` is set. The holder itself may
-   * acquire again, and loses its older lease by it. Time is the store's own clock.
+   * acquire again, and loses its older lease by it. Time is the store's own clock. A store that tells of releases may keep
+   * a session that was released for those who were waiting, for a second at most; others are then refused, too.
    */
   acquire(
     sessionId: string,
@@ -86,7 +87,7 @@ export interface SessionStore {
   /**
    * Resolves when a session that is held may have become free, perhaps too early; of an expiry it need not know. Rejects
    * with the signal's reason, and when it cannot tell after all. A store that never can leaves it out, and those who wait
-   * ask again and again.
+   * ask again and again. Who waits counts as waiting until the signal fires.
    */
   whenReleased?(sessionId: string, signal: AbortSignal): Promise<void>;
   /** One version of a session, the newest by default. `undefined`: no such session, or no such version any more. */

@@ -4,8 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { LeaseLostError, SessionConflictError } from '../errors.js';
-import type { PatchOperation } from '../internal/patch.js';
-import type { Releases } from '../session/releases.js';
+import { Notices, openAsking, Releases } from '../session/releases.js';
+import type { RunFeed } from '../session/run-feed.js';
 import type {
   AcceptedInput,
   SessionLease,
@@ -22,10 +22,11 @@ import {
   escapedText,
   jsonText,
   pageOf,
-  storeCorrupt,
   storedJson,
   unescapedText,
 } from '../session/store-checks.js';
+import { AbortRequests } from './postgres/abort-requests.js';
+import { here, type LoadedRow, type SummaryRow, toSession, toSummary } from './postgres/answers.js';
 import {
   type PostgresClient,
   PostgresConnection,
@@ -33,7 +34,10 @@ import {
   type PostgresPoolClient,
   type PostgresSource,
 } from './postgres/client.js';
-import { releasesOf } from './postgres/listen.js';
+import { type FeedParts, PostgresRunFeed } from './postgres/feed.js';
+import { feedStatementsFor } from './postgres/feed-statements.js';
+import { noticesOf } from './postgres/listen.js';
+import { ends } from './postgres/phrases.js';
 import { checkPrefix, defaultTablePrefix, postgresSchema } from './postgres/schema.js';
 import { type Statements, statementsFor } from './postgres/statements.js';
 
@@ -48,11 +52,17 @@ export type PostgresSessionStoreOptions = PostgresSource & {
    */
   readonly tablePrefix?: string;
   /**
-   * Lets each connection keep the statements prepared, which spares the planning of every call. Only for clients of `pg`,
-   * and not behind a PgBouncer older than 1.21 that pools transactions.
-   * @default false
+   * Lets each connection keep the statements prepared, which spares the planning of every call: half of what it costs. Only
+   * for clients of `pg`. Behind a pooler that mixes up prepared statements the store notices, and goes on without.
+   * @default true for clients of `pg`, else false
    */
   readonly prepare?: boolean;
+  /**
+   * Has one connection listen for what others tell. Set it to false behind a pooler of transactions, which passes nothing
+   * on: then whoever waits asks again and again.
+   * @default true for clients that can
+   */
+  readonly listen?: boolean;
 };
 
 /** What all tenants of a store have in common. */
@@ -60,6 +70,7 @@ interface Shared {
   readonly connection: PostgresConnection;
   readonly statements: Statements;
   readonly releases: Releases | undefined;
+  readonly feed: FeedParts;
   readonly tablePrefix: string;
 }
 
@@ -68,25 +79,6 @@ interface TenantScope {
   readonly shared: Shared;
   /** From the outermost tenant to this one. */
   readonly tenants: readonly string[];
-}
-
-/** What errors call the store. */
-const here = 'The Postgres database';
-
-interface SummaryRow {
-  readonly head: number;
-  readonly parent_id: string | null;
-  readonly parent_version: string | null;
-  readonly created_at: string;
-  readonly updated_at: string;
-}
-
-interface LoadedRow extends SummaryRow {
-  readonly version: number | null;
-  readonly checkpoint: number | null;
-  readonly data: string | null;
-  readonly count: number;
-  readonly pending: string | null;
 }
 
 /**
@@ -104,6 +96,8 @@ interface LoadedRow extends SummaryRow {
 export class PostgresSessionStore implements SessionStore {
   /** There when the client can listen: those who wait for a session are told of its release within a millisecond or two. */
   readonly whenReleased: SessionStore['whenReleased'];
+  /** What runs say. Nothing of it is flushed by itself. */
+  readonly feed: RunFeed;
   readonly #shared: Shared;
   readonly #tenants: readonly string[];
   readonly #tenant: string;
@@ -118,6 +112,7 @@ export class PostgresSessionStore implements SessionStore {
     this.#tenantKey = keyOf(this.#tenant);
     if (this.#shared.releases !== undefined)
       this.whenReleased = (sessionId, signal) => this.#nextRelease(sessionId, signal);
+    this.feed = new PostgresRunFeed(this.#shared.feed, (sessionId) => this.#keys(sessionId));
   }
 
   /**
@@ -126,7 +121,7 @@ export class PostgresSessionStore implements SessionStore {
    */
   async migrate(): Promise<void> {
     const { connection, tablePrefix } = this.#shared;
-    await connection.rows({ name: `${tablePrefix}migrate`, text: postgresSchema(tablePrefix) });
+    await connection.rows({ text: postgresSchema(tablePrefix) });
   }
 
   async acquire(
@@ -135,9 +130,11 @@ export class PostgresSessionStore implements SessionStore {
   ): Promise<SessionLease | undefined> {
     const { owner, ttlMs, takeover = false } = options;
     checkTtl(ttlMs);
-    const { connection, statements } = this.#shared;
-    const given = [escapedText(owner), ttlMs, takeover, this.#tenant, escapedText(sessionId)];
-    const row = await connection.row<{ fence: string }>(statements.acquire, ...this.#keys(sessionId), ...given);
+    const { connection, statements, releases } = this.#shared;
+    const keys = this.#keys(sessionId);
+    const since = releases?.since(keys.join('')) ?? null;
+    const given = [escapedText(owner), ttlMs, takeover, this.#tenant, escapedText(sessionId), since];
+    const row = await connection.row<{ fence: string }>(statements.acquire, ...keys, ...given);
     return row === undefined ? undefined : { sessionId, owner, fence: Number(row.fence) };
   }
 
@@ -175,10 +172,10 @@ export class PostgresSessionStore implements SessionStore {
       statement = statements.create;
       values.push(parent === undefined ? null : escapedText(parent.sessionId), parent?.version ?? null);
     } else if (keepVersions !== undefined) values.push(keepVersions);
-    const found = await connection.row<{ is_held: boolean; head: number }>(statement, ...values);
+    if ((await connection.row(statement, ...values)) !== undefined) return;
+    const found = await connection.row<{ is_held: boolean; head: number }>(statements.refusal, ...this.#held(lease));
     if (found?.is_held !== true) throw new LeaseLostError(sessionId);
-    const head = Number(found.head);
-    if (head !== expectedVersion) throw new SessionConflictError(sessionId, expectedVersion, head);
+    throw new SessionConflictError(sessionId, expectedVersion, Number(found.head));
   }
 
   async accept(lease: SessionLease, input: AcceptedInput): Promise<AcceptedInput> {
@@ -222,8 +219,9 @@ export class PostgresSessionStore implements SessionStore {
   async #nextRelease(sessionId: string, signal: AbortSignal): Promise<void> {
     const { connection, statements, releases } = this.#shared;
     const keys = this.#keys(sessionId);
-    await releases?.next(keys.join(''), signal, async () => {
-      return (await connection.row(statements.await, ...keys)) !== undefined;
+    await releases?.next(keys.join(''), signal, async (since) => {
+      const row = await connection.row<{ fence: string }>(statements.await, ...keys, since ?? null);
+      return row === undefined ? undefined : Number(row.fence);
     });
   }
 
@@ -237,46 +235,23 @@ export class PostgresSessionStore implements SessionStore {
 }
 
 function share(options: PostgresSessionStoreOptions): Shared {
-  const { tablePrefix = defaultTablePrefix, prepare = false } = options;
+  const { tablePrefix = defaultTablePrefix, prepare, listen = true } = options;
   checkPrefix(tablePrefix);
   const connection = new PostgresConnection(options, prepare);
-  return { connection, statements: statementsFor(tablePrefix), releases: releasesOf(options), tablePrefix };
+  const heard = listen ? noticesOf(options) : undefined;
+  const notices = heard ?? new Notices(openAsking);
+  const statements = feedStatementsFor(tablePrefix);
+  const abortRequests = new AbortRequests(connection, notices, statements.abortRequests, tablePrefix + ends);
+  return {
+    connection,
+    statements: statementsFor(tablePrefix),
+    releases: heard && new Releases(heard),
+    feed: { connection, statements, notices, abortRequests },
+    tablePrefix,
+  };
 }
 
 /** What a text is found by; in hexadecimal. */
 function keyOf(text: string): string {
   return createHash('sha256').update(text).digest('hex');
-}
-
-function toSession(sessionId: string, row: LoadedRow): StoredSession {
-  const texts = toVersions(row);
-  const [checkpoint, ...patches] = texts.values;
-  return {
-    ...toSummary(sessionId, row),
-    version: Number(row.version),
-    head: Number(row.head),
-    checkpoint,
-    patches: patches as PatchOperation[][],
-    size: texts.size,
-    pending: storedJson(`[${row.pending ?? ''}]`, here) as AcceptedInput[],
-  };
-}
-
-/** What the joined texts of a whole record and its patches stand for, and how long they are together. */
-function toVersions({ version, checkpoint, data, count }: LoadedRow): { values: unknown[]; size: number } {
-  if (version === null || checkpoint === null || data === null || Number(count) !== version - checkpoint + 1)
-    throw storeCorrupt(`${here} has lost a version of a session`);
-  const values = storedJson(`[${data}]`, `${here}, in versions ${checkpoint} to ${version} of a session,`);
-  const commas = Number(count) - 1;
-  if (Array.isArray(values) && values.length === Number(count)) return { values, size: data.length - commas };
-  throw storeCorrupt(`${here} holds versions of a session that are not each a value of their own`);
-}
-
-function toSummary(id: string, row: SummaryRow): SessionSummary {
-  const { parent_id: parentId, parent_version: parentVersion } = row;
-  const parent =
-    parentId === null || parentVersion === null
-      ? {}
-      : { parent: { sessionId: unescapedText(parentId, here), version: Number(parentVersion) } };
-  return { id, version: Number(row.head), ...parent, createdAt: row.created_at, updatedAt: row.updated_at };
 }

@@ -2,9 +2,10 @@
  * Sessions in Redis: any number of processes on any number of machines share them. Every operation is one Lua script, so
  * one round trip that happens as a whole or not at all; all keys of a session are in one slot of a cluster.
  */
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { InvalidValueError, LeaseLostError, SessionConflictError } from '../errors.js';
-import type { Releases } from '../session/releases.js';
+import { Notices, openAsking, Releases } from '../session/releases.js';
+import type { RunFeed } from '../session/run-feed.js';
 import type {
   AcceptedInput,
   SessionLease,
@@ -32,8 +33,10 @@ import {
   RedisConnection,
   type Script,
 } from './redis/client.js';
+import { type FeedParts, RedisRunFeed } from './redis/feed.js';
+import { hashOf, memberOf, type SessionKeys, sessionKeys, withFeed } from './redis/keys.js';
 import * as scripts from './redis/scripts.js';
-import { releasesOn } from './redis/subscribe.js';
+import { noticesOn } from './redis/subscribe.js';
 
 export type { IoRedisClient, NodeRedisClient, RedisClient };
 
@@ -52,6 +55,7 @@ export interface RedisSessionStoreOptions {
 interface Shared {
   readonly connection: RedisConnection;
   readonly releases: Releases | undefined;
+  readonly feed: FeedParts;
   readonly keyPrefix: string;
   readonly channel: string;
 }
@@ -61,13 +65,6 @@ interface TenantScope {
   readonly shared: Shared;
   /** From the outermost tenant to this one. */
   readonly tenants: readonly string[];
-}
-
-/** A session's keys, and what is told when it is released. */
-interface SessionKeys {
-  readonly id: string;
-  readonly keys: readonly [string, ...string[]];
-  readonly token: string;
 }
 
 /** Sessions that a listing looks at in one go. */
@@ -88,6 +85,8 @@ const listedAtOnce = 500;
 export class RedisSessionStore implements SessionStore {
   /** There when the client can be duplicated: those who wait for a session are told of its release within a millisecond or two. */
   readonly whenReleased: SessionStore['whenReleased'];
+  /** What runs say. */
+  readonly feed: RunFeed;
   readonly #shared: Shared;
   readonly #tenants: readonly string[];
   readonly #tenant: string;
@@ -103,6 +102,7 @@ export class RedisSessionStore implements SessionStore {
     this.#listing = [`${tag}:listing`, `${tag}:places`];
     if (this.#shared.releases !== undefined)
       this.whenReleased = (sessionId, signal) => this.#nextRelease(sessionId, signal);
+    this.feed = new RedisRunFeed(this.#shared.feed, (sessionId) => this.#session(sessionId));
   }
 
   async acquire(
@@ -113,7 +113,9 @@ export class RedisSessionStore implements SessionStore {
     checkTtl(ttlMs);
     const session = this.#session(sessionId);
     const given = [escapedText(owner), String(ttlMs), takeover ? '1' : '', session.id, this.#tenant];
-    const answer = (await this.#run(scripts.acquire, session, ...given)) as [string, Field] | null;
+    const { releases, channel } = this.#shared;
+    const told = [String(releases?.since(session.token) ?? ''), channel, session.token];
+    const answer = (await this.#run(scripts.acquire, session, ...given, ...told)) as [string, Field] | null;
     if (answer === null) return undefined;
     const [fence, unlisted] = answer;
     if (unlisted !== null) await this.#enlist(session, unlisted);
@@ -122,11 +124,12 @@ export class RedisSessionStore implements SessionStore {
 
   async renew(lease: SessionLease, ttlMs: number): Promise<boolean> {
     checkTtl(ttlMs);
-    return (await this.#run(scripts.renew, this.#session(lease.sessionId), ...held(lease), String(ttlMs))) === 1;
+    const session = withFeed(this.#session(lease.sessionId));
+    return (await this.#run(scripts.renew, session, ...held(lease), String(ttlMs))) === 1;
   }
 
   async release(lease: SessionLease): Promise<void> {
-    const session = this.#session(lease.sessionId);
+    const session = withFeed(this.#session(lease.sessionId));
     await this.#run(scripts.release, session, ...held(lease), this.#shared.channel, session.token);
   }
 
@@ -144,18 +147,17 @@ export class RedisSessionStore implements SessionStore {
   async save(lease: SessionLease, save: SessionSave): Promise<void> {
     checkSave(save);
     const { expectedVersion, change, parent, keepVersions } = save;
-    const { sessionId } = lease;
     const isWhole = change.kind === 'checkpoint';
     const data = isWhole ? jsonText(change.record, 'change.record') : jsonText(change.patch, 'change.patch');
-    const session = this.#session(sessionId);
+    const session = this.#session(lease.sessionId);
     const keep = keepVersions === undefined ? '' : String(keepVersions);
     const given = [String(expectedVersion), isWhole ? '1' : '', data, keep, randomUUID()];
     // Marked, because an empty text is an id too.
     const from = parent === undefined ? ['', ''] : [`=${escapedText(parent.sessionId)}`, String(parent.version)];
     const answer = (await this.#run(scripts.save, session, ...held(lease), ...given, ...from)) as [string, Field];
     const [outcome, detail] = answer;
-    if (outcome === 'lost') throw new LeaseLostError(sessionId);
-    if (outcome === 'conflict') throw new SessionConflictError(sessionId, expectedVersion, Number(detail));
+    if (outcome === 'lost') throw new LeaseLostError(lease.sessionId);
+    if (outcome === 'conflict') throw new SessionConflictError(lease.sessionId, expectedVersion, Number(detail));
     if (detail !== null) await this.#enlist(session, detail);
   }
 
@@ -192,7 +194,7 @@ export class RedisSessionStore implements SessionStore {
   }
 
   async delete(sessionId: string): Promise<boolean> {
-    const session = this.#session(sessionId);
+    const session = withFeed(this.#session(sessionId));
     const born = (await this.#run(scripts.erase, session, this.#shared.channel, session.token)) as Field;
     if (born === null) return false;
     await this.#unlist(memberOf(born, session));
@@ -240,8 +242,9 @@ export class RedisSessionStore implements SessionStore {
 
   async #nextRelease(sessionId: string, signal: AbortSignal): Promise<void> {
     const session = this.#session(sessionId);
-    await this.#shared.releases?.next(session.token, signal, async () => {
-      return (await this.#run(scripts.awaitRelease, session)) === 1;
+    await this.#shared.releases?.next(session.token, signal, async (since) => {
+      const fence = (await this.#run(scripts.awaitRelease, session, String(since ?? ''))) as Field;
+      return fence === null ? undefined : Number(fence);
     });
   }
 
@@ -249,12 +252,8 @@ export class RedisSessionStore implements SessionStore {
     return this.#shared.connection.run(script, keys, ...args);
   }
 
-  /** The tenant's JSON says where it ends, so what is hashed stands for one tenant and one id. */
   #session(sessionId: string): SessionKeys {
-    const id = escapedText(sessionId);
-    const token = hashOf(this.#tenant + id);
-    const key = `${this.#shared.keyPrefix}{${token}}`;
-    return { id, keys: [key, `${key}:versions`, `${key}:inputs`, `${key}:pending`], token };
+    return sessionKeys(this.#shared.keyPrefix, this.#tenant, sessionId);
   }
 }
 
@@ -266,18 +265,11 @@ function share({ client, keyPrefix = 'genkitx-agent:' }: RedisSessionStoreOption
     ]);
   const channel = `${keyPrefix}released`;
   const connection = new RedisConnection(client);
-  return { connection, releases: releasesOn(client, channel), keyPrefix, channel };
-}
-
-function hashOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+  const heard = noticesOn(client, channel);
+  const feed = { connection, notices: heard ?? new Notices(openAsking), channel };
+  return { connection, releases: heard && new Releases(heard), feed, keyPrefix, channel };
 }
 
 function held({ owner, fence }: SessionLease): [string, string] {
   return [escapedText(owner), String(fence)];
-}
-
-/** A line of the listing: one life of a session, so that what was made again under the same id is another line. */
-function memberOf(born: string, { id }: SessionKeys): string {
-  return `${born} ${id}`;
 }

@@ -5,6 +5,7 @@
 import { LeaseLostError } from '../errors.js';
 import type {
   AcceptedInput,
+  RunFeed,
   SessionLease,
   SessionSave,
   SessionStore,
@@ -12,8 +13,10 @@ import type {
   StoredSession,
 } from '../session/store.js';
 import { checkInput, checkSave, checkTtl, cursorAfter, jsonText, pageOf } from '../session/store-checks.js';
+import { Changes } from './sqlite/changes.js';
 import type { SqliteDatabase, SqliteStatement } from './sqlite/client.js';
 import { SqliteConnection, type SqliteSource } from './sqlite/database.js';
+import { EndRequests, type FeedWatch, SqliteRunFeed } from './sqlite/feed.js';
 import { acceptInput } from './sqlite/inputs.js';
 import { acquireLease, heldSession, isHeldByAnother, releaseLease, renewLease } from './sqlite/leases.js';
 import { type SessionKey, toText } from './sqlite/texts.js';
@@ -27,6 +30,7 @@ export type SqliteSessionStoreOptions = SqliteSource;
 /** A part of a store that is already there; only stores make it. */
 interface TenantScope {
   readonly connection: SqliteConnection;
+  readonly watch: FeedWatch;
   /** From the outermost tenant to this one. */
   readonly tenants: readonly string[];
 }
@@ -46,15 +50,20 @@ export class SqliteSessionStore implements SessionStore {
   // Every method copies what it is given before it waits for anything, so that what the caller does to its own objects
   // meanwhile is not seen.
   readonly #connection: SqliteConnection;
+  readonly #watch: FeedWatch;
   readonly #tenants: readonly string[];
   readonly #tenant: string;
+  /** What runs say. It is not flushed by itself, and what other processes add is seen within some 20 ms. */
+  readonly feed: RunFeed;
 
   /** Throws `INVALID_VALUE` for a bad option; opens nothing. */
   constructor(options: SqliteSessionStoreOptions | TenantScope) {
     const isScope = 'connection' in options;
     this.#connection = isScope ? options.connection : new SqliteConnection(options);
+    this.#watch = isScope ? options.watch : watchOf(this.#connection);
     this.#tenants = isScope ? options.tenants : [];
     this.#tenant = JSON.stringify(this.#tenants);
+    this.feed = new SqliteRunFeed(this.#connection, this.#watch, this.#tenant);
   }
 
   async acquire(
@@ -69,6 +78,7 @@ export class SqliteSessionStore implements SessionStore {
     const isHeld = !wanted.takeover && (await this.#connection.read((queries) => isHeldByAnother(queries, key, owner)));
     if (isHeld) return undefined;
     const fence = await this.#connection.write((queries) => acquireLease(queries, key, wanted));
+    this.#watch.changes.made();
     return fence === undefined ? undefined : { sessionId, owner, fence };
   }
 
@@ -81,6 +91,7 @@ export class SqliteSessionStore implements SessionStore {
   async release(lease: SessionLease): Promise<void> {
     const held = { ...lease };
     await this.#connection.write((queries) => releaseLease(queries, this.#tenant, held));
+    this.#watch.changes.made();
   }
 
   async load(sessionId: string, options: { version?: number } = {}): Promise<StoredSession | undefined> {
@@ -130,20 +141,28 @@ export class SqliteSessionStore implements SessionStore {
    */
   async delete(sessionId: string): Promise<boolean> {
     const wasThere = await this.#connection.write((queries) => deleteSession(queries, this.#key(sessionId)));
+    this.#watch.changes.made();
     if (wasThere) await this.#connection.emptyLog();
     return wasThere;
   }
 
   forTenant(tenant: string): SessionStore {
-    return new SqliteSessionStore({ connection: this.#connection, tenants: [...this.#tenants, tenant] });
+    const tenants = [...this.#tenants, tenant];
+    return new SqliteSessionStore({ connection: this.#connection, watch: this.#watch, tenants });
   }
 
   /** Closes the database, for all tenants; later calls are refused with `STORE_FAILED`. A client that was given stays open. */
   async close(): Promise<void> {
     await this.#connection.close();
+    this.#watch.changes.close();
   }
 
   #key(sessionId: string): SessionKey {
     return { tenant: this.#tenant, id: toText(sessionId) };
   }
+}
+
+function watchOf(connection: SqliteConnection): FeedWatch {
+  const changes = new Changes(connection);
+  return { changes, endRequests: new EndRequests(changes) };
 }

@@ -8,6 +8,15 @@ describe('a value against its schema', () => {
     expect(checked(schema, { n: '5', more: true }, 'input')).toEqual({ n: 5, s: 'x' });
   });
 
+  it('is a copy where it is an object, and itself where it is not', () => {
+    const value = { a: { b: 1 } };
+    const schema = z.object({ a: z.object({ b: z.number() }) });
+    const own = checked(schema, value, 'input');
+    expect(own).toEqual(value);
+    expect([own === value, own.a === value.a]).toEqual([false, false]);
+    for (const scalar of ['', 0, true, undefined]) expect(checked(z.unknown(), scalar, 'chunk')).toBe(scalar);
+  });
+
   it('is refused with its kind and every issue', () => {
     const schema = z.object({ a: z.string(), b: z.array(z.number()) });
     expect(() => checked(schema, { a: 1, b: ['x'] }, 'chunk')).toThrow(

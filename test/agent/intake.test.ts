@@ -128,6 +128,37 @@ describe('an intake', () => {
     expect(turns).toEqual([]);
   });
 
+  it('answers those who ask at once one after the other, each when the turn before it has ended', async () => {
+    const { intake: taken, inbox, turns } = intake();
+    const asked = [taken.next(), taken.next(), taken.next()];
+    for (const input of ['a', 'b']) void inbox.send(input, undefined, 'queue');
+    inbox.close();
+    const done = { value: undefined, done: true };
+    expect(await Promise.all(asked)).toEqual([{ value: 'a', done: false }, { value: 'b', done: false }, done]);
+    expect(turns).toEqual(['begin 1', 'end 1', 'begin 2', 'end 2']);
+    expect(await taken.next()).toEqual(done);
+  });
+
+  it('fails silently for who has asked and does not look, and goes on', async () => {
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown) => unhandled.push(reason);
+    process.on('unhandledRejection', note);
+    const failure = new AgentFlowError('STORE_FAILED', 'no disk');
+    const { intake: taken, inbox } = intake(async (input) => {
+      if (input.id === 'b') return input;
+      throw failure;
+    });
+    const receipts = ['a', 'a2', 'b'].map((id) => inbox.send(id, id, 'queue'));
+    void taken.next();
+    void taken.next();
+    await quiet();
+    expect(await taken.next()).toEqual({ value: 'b', done: false });
+    expect([await errorOf(receipts[0] as never), await errorOf(receipts[1] as never)]).toEqual([failure, failure]);
+    await quiet();
+    process.off('unhandledRejection', note);
+    expect(unhandled).toEqual([]);
+  });
+
   it('refuses an input without an id that came too late', async () => {
     const { intake: taken, inbox, controller } = intake();
     const sent = inbox.send('a', undefined, 'queue');

@@ -1,263 +1,91 @@
-import { getEventListeners } from 'node:events';
-import { describe, expect, it } from 'vitest';
-import type { HandlerArgs } from '../../src/agent/agent.js';
-import { MemorySessionStore } from '../../src/stores/memory.js';
-import { ManualClock } from '../../src/testing/manual-clock.js';
-import { testAgent } from '../support/agents.js';
-import { collect, collectToError, errorOf, Gate, quiet, stateOf, take } from '../support/waiting.js';
+import { describe, expect, it, test } from 'vitest';
+import { RunAbort, withSignal } from '../../src/agent/run-abort.js';
+import { AgentFlowError } from '../../src/errors.js';
+import { echoAgent } from '../support/agents.js';
+import { take } from '../support/waiting.js';
 
-type Args = HandlerArgs<Record<string, unknown>, unknown, unknown>;
+const first = new AgentFlowError('RUN_ABORTED', 'first');
+const second = new AgentFlowError('RUN_ABORTED', 'second');
 
-const aborted = { code: 'RUN_ABORTED', status: 'CANCELLED' };
+describe('an abort', () => {
+  it('has one signal, which fires with its reason', () => {
+    const abort = new RunAbort();
+    const { signal } = abort;
+    expect([signal.aborted, abort.aborted, abort.reason]).toEqual([false, false, undefined]);
+    abort.throwIfAborted();
+    abort.abort(first);
+    expect(abort.signal).toBe(signal);
+    expect([signal.reason, abort.reason]).toEqual([first, first]);
+    expect(() => abort.throwIfAborted()).toThrow(first);
+  });
 
-/** An agent whose handler does what it likes and never looks at its signal. */
-function stubborn(work: (args: Args) => Promise<unknown>) {
-  const clock = new ManualClock();
-  const store = new MemorySessionStore({ clock });
-  const agent = testAgent({ clock, store, abortGraceMs: 1_000 }, async (args) => ({ output: await work(args) }));
-  return { ...agent, clock, store };
+  it('gives who asks late a signal that has fired', () => {
+    const abort = new RunAbort();
+    abort.abort(first);
+    expect([abort.signal.aborted, abort.signal.reason]).toEqual([true, first]);
+  });
+
+  it('happens once; its listener is told after the signal', () => {
+    const abort = new RunAbort();
+    const told: string[] = [];
+    abort.signal.addEventListener('abort', () => told.push('signal'));
+    abort.onAbort(() => told.push('listener'));
+    abort.abort(first);
+    abort.abort(second);
+    expect([told, abort.signal.reason]).toEqual([['signal', 'listener'], first]);
+  });
+});
+
+describe('an object with a signal', () => {
+  it('has it as a property that copies take along, and that everybody sees fire', () => {
+    const abort = new RunAbort();
+    const object = withSignal(abort, { name: 'args' });
+    const { signal } = object;
+    const copy = { ...object };
+    expect(Object.keys(object)).toEqual(['name', 'signal']);
+    expect([copy.signal, copy.name, Reflect.get(new Proxy(object, {}), 'signal')]).toEqual([signal, 'args', signal]);
+    abort.abort(first);
+    expect(copy.signal.reason).toBe(first);
+  });
+
+  it('makes none for who does not look', () => {
+    const made = countControllers(() => {
+      const abort = new RunAbort();
+      const { name } = withSignal(abort, { name: 'args' });
+      abort.abort(first);
+      expect([name, abort.reason]).toEqual(['args', first]);
+    });
+    expect(made).toBe(0);
+  });
+});
+
+test('a run whose handler does not ask for its signal has none, through its turns and to its end', async () => {
+  const made = await countControllers(async () => {
+    const connection = echoAgent().open();
+    void connection.send('a');
+    expect(await take(connection.receive(), 2)).toEqual(['a!', 'a?']);
+    connection.close();
+    await connection.output();
+  });
+  expect(made).toBe(0);
+});
+
+/** How many abort controllers the work makes. */
+function countControllers(work: () => void): number;
+function countControllers(work: () => Promise<void>): Promise<number>;
+function countControllers(work: () => void | Promise<void>): number | Promise<number> {
+  const Real = globalThis.AbortController;
+  let made = 0;
+  globalThis.AbortController = class extends Real {
+    constructor() {
+      super();
+      made += 1;
+    }
+  };
+  const restore = () => {
+    globalThis.AbortController = Real;
+    return made;
+  };
+  const done = work();
+  return done instanceof Promise ? done.finally(restore).then(() => made) : restore();
 }
-
-describe('abort', () => {
-  it('reaches the signal at once and ends the run within 50 ms, though the handler ignores it', async () => {
-    const begun = new Gate();
-    let signal: AbortSignal | undefined;
-    const agent = stubborn(async (args) => {
-      signal = args.signal;
-      await args.responder.send('one');
-      begun.open();
-      return new Promise(() => {});
-    });
-    const conn = agent.open();
-    await begun.opened;
-    const start = performance.now();
-    conn.abort('enough');
-    expect(signal?.aborted).toBe(true);
-    expect(await conn.done).toMatchObject({ finishReason: 'aborted', error: { ...aborted, cause: 'enough' } });
-    expect(performance.now() - start).toBeLessThan(50);
-    expect(agent.clock.now()).toBe(0);
-    const { chunks, error } = await collectToError(conn.receive());
-    expect(chunks).toEqual(['one']);
-    expect(error).toMatchObject(aborted);
-    expect(await errorOf(conn.output())).toBe(error);
-    expect(signal?.reason).toBe(error);
-  });
-
-  it('ends a handler that waits for input, for room, or for a reader', async () => {
-    for (const work of [
-      ({ inputStream }: Args) => collect(inputStream),
-      async ({ responder }: Args) => {
-        for (;;) await responder.send('more');
-      },
-      ({ turns }: Args) => turns(() => new Promise(() => {})),
-    ]) {
-      const agent = stubborn(work);
-      const conn = agent.open();
-      void conn.send('go');
-      await quiet();
-      conn.abort();
-      expect(await conn.done).toMatchObject({ finishReason: 'aborted' });
-    }
-  });
-
-  it('counts once, and not at all after the end', async () => {
-    const agent = stubborn(async () => 'done');
-    const conn = agent.open();
-    conn.abort('first');
-    conn.abort('second');
-    expect(await conn.done).toMatchObject({ error: { cause: 'first' } });
-    const ended = agent.open();
-    await ended.output();
-    ended.abort();
-    expect((await ended.output()).output).toBe('done');
-    expect(await ended.done).toMatchObject({ finishReason: 'stop' });
-  });
-
-  it('refuses the inputs that wait', async () => {
-    const agent = stubborn(() => new Promise(() => {}));
-    const conn = agent.open();
-    const sent = conn.send('a');
-    await quiet();
-    conn.abort();
-    expect(await errorOf(sent)).toMatchObject(aborted);
-  });
-
-  it('begins no turn with an input that was being recorded', async () => {
-    const inputs: unknown[] = [];
-    const agent = stubborn(async ({ inputStream }) => {
-      for await (const input of inputStream) inputs.push(input);
-    });
-    const recording = new Gate();
-    const accept = agent.store.accept.bind(agent.store);
-    agent.store.accept = async (...args) => {
-      await recording.opened;
-      return accept(...args);
-    };
-    const conn = agent.open({ sessionId: 's' });
-    void conn.send('a', { id: 'a' });
-    await quiet();
-    conn.abort();
-    recording.open();
-    await quiet();
-    expect(inputs).toEqual([]);
-    expect((await agent.store.load('s'))?.pending).toMatchObject([{ id: 'a', done: false }]);
-    agent.clock.advance(1_000);
-    const next = agent.open({ sessionId: 's' });
-    next.close();
-    await next.output();
-    expect(inputs).toEqual(['a']);
-  });
-});
-
-describe("a caller's signal", () => {
-  it('aborts the run with its reason, and is left alone afterwards', async () => {
-    const controller = new AbortController();
-    const agent = stubborn(() => new Promise(() => {}));
-    const conn = agent.open({ abortSignal: controller.signal });
-    await quiet();
-    controller.abort('timeout');
-    expect(await conn.done).toMatchObject({ finishReason: 'aborted', error: { ...aborted, cause: 'timeout' } });
-    const other = new AbortController();
-    await stubborn(async () => 1)
-      .open({ abortSignal: other.signal })
-      .output();
-    await quiet();
-    expect(getEventListeners(other.signal, 'abort')).toEqual([]);
-    expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
-  });
-
-  it('that has fired already never runs the handler and makes no session', async () => {
-    let hasRun = false;
-    const agent = stubborn(async () => {
-      hasRun = true;
-    });
-    const conn = agent.open({ sessionId: 's', abortSignal: AbortSignal.abort('early') });
-    expect(await conn.done).toMatchObject({ finishReason: 'aborted', error: { cause: 'early' } });
-    expect(await errorOf(conn.output())).toMatchObject(aborted);
-    await quiet();
-    expect(hasRun).toBe(false);
-    expect(await agent.store.load('s')).toBeUndefined();
-  });
-
-  it('ends the wait for a session another connection holds', async () => {
-    let runs = 0;
-    const agent = stubborn(async ({ inputStream }) => {
-      runs += 1;
-      return collect(inputStream);
-    });
-    const first = agent.open({ sessionId: 's' });
-    const controller = new AbortController();
-    const second = agent.open({ sessionId: 's', abortSignal: controller.signal });
-    const third = agent.open({ sessionId: 's' });
-    await quiet();
-    controller.abort();
-    expect(await second.done).toMatchObject({ finishReason: 'aborted' });
-    first.close();
-    third.close();
-    await Promise.all([first.output(), third.output()]);
-    expect(runs).toBe(2);
-  });
-});
-
-describe('the grace after an abort', () => {
-  it('lets the handler save; the next connection waits for it and finds it', async () => {
-    const agent = stubborn(async ({ session, signal, inputStream }) => {
-      if (session.version > 1) return 'second';
-      for await (const _ of inputStream);
-      expect(signal.aborted).toBe(true);
-      await quiet();
-      await session.updateState({ partial: 'kept' });
-      return 'first';
-    });
-    const conn = agent.open({ sessionId: 's' });
-    await quiet();
-    conn.abort();
-    const next = agent.open({ sessionId: 's' });
-    expect(await next.output()).toMatchObject({ output: 'second', state: { partial: 'kept' } });
-  });
-
-  it('is over for a handler that does not notice: the session goes to the next, and the zombie can do nothing', async () => {
-    const woken = new Gate();
-    const buried = new Gate();
-    const refusals: unknown[] = [];
-    const agent = stubborn(async ({ session, responder, inputStream }) => {
-      if (session.version > 1) return 'second';
-      await session.updateState({ turn: 1 });
-      await woken.opened;
-      for (const act of [
-        () => responder.send('late'),
-        () => responder.endTurn(),
-        () => session.updateState({ turn: 'zombie' }),
-        () => session.saveArtifact({ name: 'zombie', parts: [] }),
-      ]) {
-        refusals.push(await errorOf(act));
-      }
-      refusals.push(await collect(inputStream));
-      buried.open();
-      return 'first';
-    });
-    const conn = agent.open({ sessionId: 's' });
-    await quiet();
-    conn.abort('enough');
-    const { error } = await conn.done;
-    const next = agent.open({ sessionId: 's' });
-    agent.clock.advance(999);
-    expect(await stateOf(next.output())).toBe('pending');
-    agent.clock.advance(1);
-    expect(await next.output()).toMatchObject({ output: 'second', state: { turn: 1 } });
-    woken.open();
-    await buried.opened;
-    expect(refusals).toEqual([error, error, error, error, []]);
-    expect((await agent.sessions.get('s'))?.state).toEqual({ turn: 1 });
-    expect(await collectToError(conn.receive())).toEqual({ chunks: [], error });
-  });
-});
-
-describe('after the end of a run that went well', () => {
-  it('its responder and its session are answered with RUN_ENDED', async () => {
-    const kept: Args[] = [];
-    const agent = stubborn(async (args) => {
-      kept.push(args);
-      void args.responder.send('in time');
-      return 1;
-    });
-    const conn = agent.open();
-    await conn.output();
-    const [args] = kept;
-    if (args === undefined) throw new Error('the handler has not run');
-    const ended = { code: 'RUN_ENDED', status: 'FAILED_PRECONDITION' };
-    expect(await errorOf(() => args.responder.send('late'))).toMatchObject(ended);
-    expect(await errorOf(() => args.responder.endTurn())).toMatchObject(ended);
-    expect(await errorOf(() => args.session.updateState({ late: true }))).toMatchObject(ended);
-    expect(await collect(args.inputStream)).toEqual([]);
-    expect(args.signal.aborted).toBe(false);
-    expect(await collect(conn.receive())).toEqual(['in time']);
-  });
-});
-
-describe('await using', () => {
-  it('closes the connection and waits for the run, reading or not', async () => {
-    const agent = stubborn(async ({ turns, responder, session }) => {
-      await turns(async () => {
-        for (let chunk = 0; chunk < 5_000; chunk++) await responder.send(chunk);
-      });
-      await session.updateState({ ended: true });
-    });
-    {
-      await using conn = agent.open({ sessionId: 's' });
-      void conn.send('a');
-      void conn.send('b');
-      await take(conn.receive(), 3);
-    }
-    expect((await agent.sessions.get('s'))?.state).toEqual({ ended: true });
-  });
-
-  it('does not throw for a run that failed', async () => {
-    const agent = stubborn(async () => {
-      throw new TypeError('broke');
-    });
-    await using conn = agent.open();
-    await quiet();
-    expect(await conn.done).toMatchObject({ finishReason: 'failed' });
-  });
-});

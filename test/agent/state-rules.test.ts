@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { z } from '../../schemas/zod.js';
 import { stateRules } from '../../src/agent/state-rules.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
@@ -11,6 +11,18 @@ function rules(schema: z.ZodTypeAny, rest: { initialState?: unknown; migrate?: (
 
 const withDefault = z.object({ n: z.number() }).default({ n: 1 });
 const plain = z.object({ n: z.number() });
+
+describe('a stored state', () => {
+  it('that fits is read as it is, and the schema is not asked to copy it', async () => {
+    const schema = z.object({ list: z.array(z.object({ n: z.number() })), note: z.string().optional() });
+    const asked = vi.spyOn(schema, 'safeParse');
+    const stored = { list: [{ n: 1 }] };
+    expect(await rules(schema).read(stored, 's')).toBe(stored);
+    expect(asked).not.toHaveBeenCalled();
+    expect(await rules(schema).read({ ...stored, old: true }, 's')).toEqual(stored);
+    expect(asked).toHaveBeenCalledOnce();
+  });
+});
 
 describe('the state of a new session', () => {
   it('is init, else the default of the schema, else initialState, else what the members default to', () => {

@@ -44,10 +44,13 @@ describe('the command line', () => {
       settingSources: ['user', 'project'],
       pluginDir: ['/p'],
       betas: ['b'],
+      file: ['file_1:a.txt', 'file_2:b.txt'],
+      worktree: 'feature',
       includePartialMessages: false,
       noSessionPersistence: true,
       forkSession: true,
       bare: false,
+      safeMode: true,
     } as const;
     const args = claudeArguments({ ...nothing, flags, extra: ['--brief'], system: 'and S' });
     expect(args.slice(4, -2)).toEqual([
@@ -58,8 +61,11 @@ describe('the command line', () => {
       ...['--add-dir', '/a', '--add-dir', '/b', '--effort', 'high', '--max-turns', '3', '--max-budget-usd', '0.5'],
       ...['--json-schema', '{"type":"object"}', '--agent', 'reviewer', '--agents', '{"reviewer":{}}'],
       ...['--settings', 's.json', '--setting-sources', 'user,project', '--plugin-dir', '/p', '--betas', 'b'],
-      ...['--no-session-persistence', '--fork-session', '--brief'],
+      ...['--file', 'file_1:a.txt', '--file', 'file_2:b.txt', '--worktree', 'feature'],
+      ...['--no-session-persistence', '--fork-session', '--safe-mode', '--brief'],
     ]);
+    expect(claudeArguments({ ...nothing, flags: { worktree: true } })).toContain('--worktree');
+    expect(claudeArguments({ ...nothing, flags: { worktree: true } })).not.toContain('true');
   });
 
   // AgentWorkshop passed unknown options through in silence (seed-systems §4.4).
@@ -146,7 +152,10 @@ describe('the messages', () => {
       { subtype: 'error_max_budget_usd', is_error: true },
       { kind: 'limit', retryable: false },
     ],
-    [{ subtype: 'error_during_execution', errors: ['No conversation found'] }, { message: 'No conversation found' }],
+    [
+      { subtype: 'error_during_execution', errors: ['Out of disk'] },
+      { kind: 'unknown', message: 'Out of disk' },
+    ],
     [
       { subtype: 'success', is_error: true, result: 'API Error', api_error_status: 429 },
       { kind: 'rate_limit', status: 429 },
@@ -162,6 +171,64 @@ describe('the messages', () => {
       { type: 'usage', usage: { inputTokens: 3, outputTokens: 1, totalTokens: 4 } },
       { type: 'error', error: expect.objectContaining({ provider: 'claude-cli', raw: expect.anything(), ...failure }) },
     ]);
+  });
+
+  const started = (usage: object, more: object = {}) => ({
+    type: 'stream_event',
+    event: { type: 'message_start', message: { id: 'm', usage } },
+    ...more,
+  });
+  const counted = (usage: object) => ({ type: 'stream_event', event: { type: 'message_delta', delta: {}, usage } });
+  const used = (events: readonly BackendEvent[]) =>
+    events.flatMap((event) => (event.type === 'usage' ? [[event.usage.inputTokens, event.usage.outputTokens]] : []));
+
+  it('tell usage as it is used, and at the end what is left of the turn’s', () => {
+    const cached = { input_tokens: 4, cache_read_input_tokens: 6, output_tokens: 1 };
+    const events = translated(
+      started(cached),
+      assistant([{ type: 'text', text: 'a' }], { message: { id: 'm', content: [], usage: cached } }),
+      counted({ input_tokens: 4, cache_read_input_tokens: 6, output_tokens: 7 }),
+      started({ input_tokens: 20, output_tokens: 1 }),
+      counted({ output_tokens: 2 }),
+      // What a subagent uses is in the sum, and nowhere else.
+      started({ input_tokens: 99 }, { parent_tool_use_id: 'task' }),
+      {
+        type: 'result',
+        subtype: 'success',
+        usage: { input_tokens: 30, cache_read_input_tokens: 6, output_tokens: 12 },
+      },
+    );
+    expect(used(events)).toEqual([
+      [10, undefined],
+      [0, 7],
+      [20, undefined],
+      [0, 2],
+      [6, 3],
+    ]);
+  });
+
+  it('tell usage once for each message where nothing is streamed', () => {
+    const whole = (id: string, input: number) =>
+      assistant([{ type: 'text', text: 'a' }], {
+        message: { id, content: [], usage: { input_tokens: input, output_tokens: 1 } },
+      });
+    const end = { type: 'result', subtype: 'success', usage: { input_tokens: 12, output_tokens: 9 } };
+    expect(used(translated(whole('m1', 5), whole('m1', 5), whole('m2', 7), end))).toEqual([
+      [5, undefined],
+      [7, undefined],
+      [0, 9],
+    ]);
+  });
+
+  it('tell what a turn cost that failed', () => {
+    const events = translated(started({ input_tokens: 3, output_tokens: 1 }), {
+      type: 'result',
+      subtype: 'error_max_budget_usd',
+      usage: { input_tokens: 3 },
+      total_cost_usd: 0.5,
+    });
+    expect(events.at(-2)).toMatchObject({ type: 'usage', usage: { inputTokens: 0, costUsd: 0.5 } });
+    expect(events.at(-1)).toMatchObject({ type: 'error', error: { kind: 'limit' } });
   });
 
   it('tell an API error by its word where it has no status', () => {
@@ -188,6 +255,16 @@ describe('a session', () => {
     expect(session.totalCost).toBeCloseTo(0.03);
     expect(session.turnCount).toBe(3);
     expect(cli.asked().map(({ args }) => args.includes('--resume'))).toEqual([false, true, true]);
+    await session.stop();
+  });
+
+  it('that the CLI has lost is told so, and keeps the id it was asked for', async () => {
+    await using cli = await ScriptedCli.start('claude');
+    const { command, commandArguments } = cli;
+    const session = await openBackendSession(claudeCliBackend({ command, commandArguments }), { resume: 'lost' });
+    cli.play({ text: ['never'] });
+    await expect(session.send('Hi')).rejects.toMatchObject({ kind: 'not_found', retryable: false });
+    expect(session.sessionId).toBe('lost');
     await session.stop();
   });
 

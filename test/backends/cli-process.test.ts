@@ -1,7 +1,7 @@
 /** A CLI's process: hung, deaf, fertile, wordy, broken off. Nothing of it outlives its turn. */
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { BackendEvent } from '../../src/backends/backend.js';
 import { type ClaudeCliOptions, claudeCliBackend } from '../../src/backends/claude-cli.js';
@@ -43,6 +43,19 @@ async function lifeAfterCancel(play: CliPlay, options: ClaudeCliOptions = {}): P
   await read;
   expect(events.at(-1)).toMatchObject({ type: 'error', error: { kind: 'cancelled', retryable: false } });
   return lived;
+}
+
+/** What a program has said that ends in the middle of its turn, and the signal it died of. */
+async function endOfProgram(how: string, { command, commandArguments }: ScriptedCli) {
+  const program = resolve('test/support/fixtures/ends-mid-turn.mjs');
+  const argv = ['--import', 'tsx', program, how, command, ...commandArguments];
+  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let stdout = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  const [, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+  return { stdout, signal };
 }
 
 describe('a turn that is cancelled', () => {
@@ -87,14 +100,22 @@ describe('a turn that ends', () => {
     expect(error).toMatchObject({ kind: 'timeout', retryable: true });
   });
 
-  it('ends with the program that asked, when that exits', async () => {
+  it.each(['exit', 'SIGINT', 'SIGTERM', 'SIGHUP'])('ends with the program that asked: %s', async (how) => {
     await using cli = await ScriptedCli.start('claude');
     cli.play({ text: ['begun'], end: 'hang', stubborn: true });
-    const program = resolve('test/support/fixtures/exits-mid-turn.mjs');
-    const argv = ['--import', 'tsx', program, cli.command, ...cli.commandArguments];
-    const { stdout } = await promisify(execFile)(process.execPath, argv);
+    const { stdout, signal } = await endOfProgram(how, cli);
     expect(stdout).toContain('begun');
+    expect(signal).toBe(how === 'exit' ? null : how);
     await until(() => cli.working() === 0, 1_000);
+  });
+
+  it('leaves a signal to whoever listens to it', async () => {
+    await using cli = await ScriptedCli.start('claude');
+    cli.play({ text: ['begun'], end: 'hang' });
+    const { stdout, signal } = await endOfProgram('listen', cli);
+    expect(stdout).toBe('begun, heard SIGTERM, cancelled');
+    expect(signal).toBeNull();
+    expect(cli.working()).toBe(0);
   });
 });
 

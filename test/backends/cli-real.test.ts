@@ -1,18 +1,33 @@
-/** The vendors' own CLIs, pointed at a local server by their base URL. Skipped, with the reason, where they are not installed. */
+/**
+ * The vendors' own CLIs, pointed at a local server by their base URL. Skipped, with the reason, where they are not
+ * installed; `GENKITX_AGENT_TEST_FETCH_CLIS=1` has npm fetch them for the run.
+ */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { Backend } from '../../src/backends/backend.js';
 import { openBackendSession } from '../../src/backends/backend-session.js';
 import { claudeCliBackend } from '../../src/backends/claude-cli.js';
 import { codexCliBackend } from '../../src/backends/codex-cli.js';
 import { type AnswerBlock, messageStream } from '../support/anthropic-wire.js';
 import { installedCli } from '../support/installed-cli.js';
 import { type ResponseItem, responseStream } from '../support/openai-wire.js';
+import { collect, Gate } from '../support/waiting.js';
 import { type WireScript, WireServer } from '../support/wire-server.js';
 
-const claude = installedCli('claude', 'GENKITX_AGENT_TEST_CLAUDE');
-const codex = installedCli('codex', 'GENKITX_AGENT_TEST_CODEX');
+const [claude, codex] = await Promise.all([
+  installedCli({
+    name: 'claude',
+    variable: 'GENKITX_AGENT_TEST_CLAUDE',
+    package: '@anthropic-ai/claude-code@2.1.197',
+  }),
+  installedCli({ name: 'codex', variable: 'GENKITX_AGENT_TEST_CODEX', package: '@openai/codex@0.169.0' }),
+]);
+afterAll(async () => {
+  await Promise.all([claude, codex].map((cli) => cli[Symbol.asyncDispose]()));
+});
+
 const title = (what: string, { missing }: { missing: string }) =>
   missing === '' ? what : `${what} (skipped: ${missing})`;
 
@@ -22,8 +37,26 @@ async function home(): Promise<{ readonly path: string } & AsyncDisposable> {
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 10 }) };
 }
 
+/** Cancels a turn whose server never answers; its events end when nothing is left of the CLI. How long that takes. */
+async function lifeAfterCancel<Session>(backendAt: (url: string) => Backend<Session>): Promise<number> {
+  const asked = new Gate();
+  await using server = await WireServer.start((_, reply) => {
+    reply.head(200, { 'content-type': 'text/event-stream' });
+    asked.open();
+  });
+  const backend = backendAt(server.url);
+  const controller = new AbortController();
+  const { events } = await backend.prompt(await backend.startSession(), 'Hang', { signal: controller.signal });
+  const told = collect(events);
+  await asked.opened;
+  const cancelledAt = performance.now();
+  controller.abort();
+  expect((await told).at(-1)).toMatchObject({ type: 'error', error: { kind: 'cancelled' } });
+  return performance.now() - cancelledAt;
+}
+
 describe.skipIf(claude.path === undefined)(title('the real claude', claude), () => {
-  async function start(url: string, path: string) {
+  function backend(url: string, path: string) {
     const env = {
       HOME: path,
       ANTHROPIC_BASE_URL: url,
@@ -33,8 +66,7 @@ describe.skipIf(claude.path === undefined)(title('the real claude', claude), () 
       DISABLE_AUTOUPDATER: '1',
     };
     const command = claude.path ?? '';
-    const backend = claudeCliBackend({ command, cwd: path, env, bare: true, dangerouslySkipPermissions: false });
-    return openBackendSession(backend, { system: 'You are a parrot.' });
+    return claudeCliBackend({ command, cwd: path, env, bare: true, dangerouslySkipPermissions: false });
   }
 
   const answers = (...turns: readonly AnswerBlock[][]): WireScript => {
@@ -49,11 +81,13 @@ describe.skipIf(claude.path === undefined)(title('the real claude', claude), () 
     await using folder = await home();
     const call = { id: 'toolu_1', name: 'Bash', input: { command: 'echo from the tool', description: 'Says it' } };
     await using server = await WireServer.start(answers([call], [{ text: 'The tool said it.' }], [{ text: 'Again.' }]));
-    const session = await start(server.url, folder.path);
+    const session = await openBackendSession(backend(server.url, folder.path), { system: 'You are a parrot.' });
     const first = await session.send('Use the tool');
     expect(first).toMatchObject({ text: 'The tool said it.', isError: false });
     expect(first.usage).toMatchObject({ inputTokens: 20, outputTokens: 10 });
-    expect(first.events.map(({ type }) => type)).toEqual(expect.arrayContaining(['tool_use', 'tool_result', 'result']));
+    const types = first.events.map(({ type }) => type);
+    expect(types).toEqual(expect.arrayContaining(['tool_use', 'tool_result', 'result']));
+    expect(types.indexOf('usage'), 'usage while the turn goes on').toBeLessThan(types.indexOf('tool_result'));
     expect(JSON.stringify(first.events)).toContain('from the tool');
     const second = await session.send('Again');
     expect(second).toMatchObject({ text: 'Again.', sessionId: first.sessionId });
@@ -64,26 +98,36 @@ describe.skipIf(claude.path === undefined)(title('the real claude', claude), () 
     await session.stop();
   }, 60_000);
 
-  it('tells a refusal of the server, and is gone when it is cancelled', async () => {
+  it('tells a refusal of the server', async () => {
     await using folder = await home();
     const error = { type: 'error', error: { type: 'rate_limit_error', message: 'slow down' } };
-    let isHanging = false;
-    await using server = await WireServer.start((_, reply) => {
-      if (isHanging) reply.head(200, { 'content-type': 'text/event-stream' });
-      else reply.json(429, error, { 'x-should-retry': 'false' });
-    });
-    const session = await start(server.url, folder.path);
+    await using server = await WireServer.start((_, reply) => reply.json(429, error, { 'x-should-retry': 'false' }));
+    const session = await openBackendSession(backend(server.url, folder.path));
     await expect(session.send('Hi')).rejects.toMatchObject({ kind: 'rate_limit', retryable: true });
-    isHanging = true;
-    const controller = new AbortController();
-    const hanging = session.send('Hang', { signal: controller.signal, onEvent: () => controller.abort() });
-    await expect(hanging).rejects.toMatchObject({ kind: 'cancelled' });
     await session.stop();
+  }, 60_000);
+
+  it.each(['5efce45a-1237-4c45-b1d5-88dd9f6e933e', 'nonsense'])(
+    'says that it has lost the session %s',
+    async (resume) => {
+      await using folder = await home();
+      await using server = await WireServer.start((_, reply) => reply.json(500, {}));
+      const session = await openBackendSession(backend(server.url, folder.path), { resume });
+      await expect(session.send('Hi')).rejects.toMatchObject({ kind: 'not_found', retryable: false });
+      expect(session.sessionId).toBe(resume);
+      await session.stop();
+    },
+    60_000,
+  );
+
+  it('is gone within a second when it is cancelled', async () => {
+    await using folder = await home();
+    expect(await lifeAfterCancel((url) => backend(url, folder.path))).toBeLessThan(1_000);
   }, 60_000);
 });
 
 describe.skipIf(codex.path === undefined)(title('the real codex', codex), () => {
-  async function start(url: string, path: string) {
+  function backend(url: string, path: string) {
     const provider = {
       name: 'local',
       base_url: `${url}/v1`,
@@ -92,7 +136,7 @@ describe.skipIf(codex.path === undefined)(title('the real codex', codex), () => 
       request_max_retries: 0,
       stream_max_retries: 0,
     };
-    const backend = codexCliBackend({
+    return codexCliBackend({
       command: codex.path ?? '',
       cwd: path,
       env: { HOME: path, CODEX_HOME: undefined, OPENAI_API_KEY: 'test' },
@@ -102,7 +146,6 @@ describe.skipIf(codex.path === undefined)(title('the real codex', codex), () => 
       skipGitRepoCheck: true,
       config: { model_provider: 'local', 'model_providers.local': provider },
     });
-    return openBackendSession(backend, { system: 'You are a "parrot".' });
   }
 
   const answers = (...turns: readonly ResponseItem[][]): WireScript => {
@@ -117,7 +160,7 @@ describe.skipIf(codex.path === undefined)(title('the real codex', codex), () => 
     await using folder = await home();
     const call = { id: 'call_1', name: 'exec_command', input: { cmd: 'echo from the tool' } };
     await using server = await WireServer.start(answers([call], [{ text: 'The tool said it.' }], [{ text: 'Again.' }]));
-    const session = await start(server.url, folder.path);
+    const session = await openBackendSession(backend(server.url, folder.path), { system: 'You are a "parrot".' });
     const first = await session.send('--Use the tool');
     expect(first).toMatchObject({ text: 'The tool said it.', isError: false });
     expect(first.usage).toMatchObject({ inputTokens: 20, outputTokens: 10 });
@@ -134,8 +177,26 @@ describe.skipIf(codex.path === undefined)(title('the real codex', codex), () => 
   it('tells a refusal of the server', async () => {
     await using folder = await home();
     await using server = await WireServer.start((_, reply) => reply.json(401, { error: { message: 'bad key' } }));
-    const session = await start(server.url, folder.path);
+    const session = await openBackendSession(backend(server.url, folder.path));
     await expect(session.send('Hi')).rejects.toMatchObject({ kind: 'authentication', retryable: false });
     await session.stop();
+  }, 60_000);
+
+  it.each(['5efce45a-1237-4c45-b1d5-88dd9f6e933e', 'nonsense'])(
+    'says that it has lost the session %s',
+    async (resume) => {
+      await using folder = await home();
+      await using server = await WireServer.start((_, reply) => reply.json(500, {}));
+      const session = await openBackendSession(backend(server.url, folder.path), { resume });
+      await expect(session.send('Hi')).rejects.toMatchObject({ kind: 'not_found', retryable: false });
+      expect(session.sessionId).toBe(resume);
+      await session.stop();
+    },
+    60_000,
+  );
+
+  it('is gone within a second when it is cancelled', async () => {
+    await using folder = await home();
+    expect(await lifeAfterCancel((url) => backend(url, folder.path))).toBeLessThan(1_000);
   }, 60_000);
 });

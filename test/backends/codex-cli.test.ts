@@ -5,7 +5,7 @@ import { openBackendSession } from '../../src/backends/backend-session.js';
 import { checkCodexFlags, codexArguments } from '../../src/backends/codex-cli/argv.js';
 import { CodexMessages, type CodexResponseText } from '../../src/backends/codex-cli/messages.js';
 import { type CodexCliOptions, codexCliBackend } from '../../src/backends/codex-cli.js';
-import { ScriptedCli } from '../support/scripted-cli.js';
+import { ScriptedCli, until } from '../support/scripted-cli.js';
 
 const nothing = { flags: {}, extra: [], system: undefined, resume: undefined, prompt: 'Hi' };
 
@@ -165,6 +165,21 @@ describe('the messages', () => {
 });
 
 describe('a session', () => {
+  it.each([
+    ['an id of a thread', '5efce45a-1237-4c45-b1d5-88dd9f6e933e'],
+    // Codex itself begins a new thread, without a word, and would do there what it was asked.
+    ['an id that can be none', 'thread-1'],
+  ])('that Codex has lost is told so: %s', async (_, resume) => {
+    await using cli = await ScriptedCli.start('codex');
+    const { command, commandArguments } = cli;
+    const session = await openBackendSession(codexCliBackend({ command, commandArguments }), { resume });
+    cli.play({ text: ['elsewhere'], end: 'hang' });
+    await expect(session.send('Hi')).rejects.toMatchObject({ kind: 'not_found', retryable: false });
+    expect(session).toMatchObject({ sessionId: resume, lastResult: { text: '' } });
+    await until(() => cli.working() === 0, 1_000);
+    await session.stop();
+  });
+
   it('counts what each turn uses, though Codex counts the thread', async () => {
     await using cli = await ScriptedCli.start('codex');
     const { command, commandArguments } = cli;

@@ -6,29 +6,37 @@ import { anthropicBackend } from '../../src/backends/anthropic.js';
 import type { Backend } from '../../src/backends/backend.js';
 import { type BackendTool, openaiBackend } from '../../src/backends/openai.js';
 import { testBackend } from '../../src/testing/backend-suite.js';
-import { anthropicWire, HttpModel, openaiWire } from '../support/http-model.js';
+import { anthropicWire, HttpModel, openaiWire, type Wire } from '../support/http-model.js';
+import { storedOpenaiWire } from '../support/openai-stored-wire.js';
 import { bytewiseFetch } from '../support/wire-server.js';
 
 const tools: readonly BackendTool[] = [{ name: 'look_up', inputSchema: { type: 'object' }, run: () => 'a drink' }];
 
 interface Vendor {
-  readonly wire: typeof anthropicWire;
+  wire(): Wire;
   backend(url: string, fetch: typeof globalThis.fetch): Backend;
 }
 
 const vendors: Readonly<Record<string, Vendor>> = {
   anthropic: {
-    wire: anthropicWire,
+    wire: () => anthropicWire,
     backend(baseURL, fetch) {
       const client = new Anthropic({ apiKey: 'test', baseURL, fetch });
       return anthropicBackend({ client, model: 'claude-test', tools }) as Backend;
     },
   },
   openai: {
-    wire: openaiWire,
+    wire: () => openaiWire,
     backend(baseURL, fetch) {
       const client = new OpenAI({ apiKey: 'test', baseURL: `${baseURL}/v1`, fetch });
       return openaiBackend({ client, model: 'gpt-test', tools }) as Backend;
+    },
+  },
+  'openai, which keeps the history': {
+    wire: storedOpenaiWire,
+    backend(baseURL, fetch) {
+      const client = new OpenAI({ apiKey: 'test', baseURL: `${baseURL}/v1`, fetch });
+      return openaiBackend({ client, model: 'gpt-test', tools, history: 'server' }) as Backend;
     },
   },
 };
@@ -42,7 +50,7 @@ describe.each(Object.entries(vendors))('%s', (_, vendor) => {
     testBackend({
       test,
       async create() {
-        const model = await HttpModel.start(vendor.wire, newline);
+        const model = await HttpModel.start(vendor.wire(), newline);
         return {
           backend: vendor.backend(model.url, how),
           play: (turn) => model.play(turn),

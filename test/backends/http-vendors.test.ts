@@ -78,6 +78,15 @@ describe('anthropic', () => {
     expect((await ask(server)).usage).toEqual({ inputTokens: 20, outputTokens: 5, totalTokens: 25 });
   });
 
+  it('tells what was used of an answer that broke off', async () => {
+    const [begun = ''] = messageStream([{ text: 'half' }]).split('event: message_delta');
+    await using server = await serving(begun);
+    const session = await open(server);
+    await expect(session.send('Hi')).rejects.toMatchObject({ kind: 'network' });
+    expect(session.lastResult).toMatchObject({ text: 'half', usage: { inputTokens: 10 } });
+    expect(session.totalUsage).toEqual({ inputTokens: 10, totalTokens: 10 });
+  });
+
   it('asks with all it was given', async () => {
     await using server = await serving(messageStream([{ text: 'ok' }]));
     const request = { temperature: 0, tools: [{ type: 'web_search_20250305', name: 'web_search' }] };

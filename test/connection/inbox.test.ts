@@ -20,6 +20,7 @@ function runningTurn(isListening: boolean): RunningTurn<string> & { interrupts: 
     isListening: () => isListening,
     interrupt() {
       this.interrupts += 1;
+      return true;
     },
     steer({ input, receipt: told }) {
       this.steered.push(input);

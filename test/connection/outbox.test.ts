@@ -50,6 +50,39 @@ describe('reading', () => {
     expect(await collect(box.receive())).toEqual([4]);
   });
 
+  it('answers reads in the order they were asked, also one that comes when a chunk is already there', async () => {
+    const box = outbox<number>();
+    const reader = box.receive();
+    const answered: unknown[] = [];
+    const ask = () => void reader.next().then(({ value }) => answered.push(value));
+    ask();
+    void box.send(1);
+    ask();
+    ask();
+    void box.send(2);
+    void box.send(3);
+    await quiet();
+    expect(answered).toEqual([1, 2, 3]);
+  });
+
+  it('reaches several readers that wait, each with its own chunk, and then all with the end of the turn', async () => {
+    const box = outbox<number>();
+    const [one, other] = [box.receive(), box.receive()];
+    const reads = [one.next(), other.next(), one.next(), other.next()];
+    void box.send(1);
+    void box.send(2);
+    box.endTurn(false);
+    const done = { value: undefined, done: true };
+    expect(await Promise.all(reads)).toEqual([{ value: 1, done: false }, { value: 2, done: false }, done, done]);
+  });
+
+  it('has room at once for a handler whose reader waits, however small the bound', async () => {
+    const box = outbox<number>({ maxBufferedChunks: 1 });
+    const read = box.receive().next();
+    expect(await stateOf(box.send(1))).toBe('resolved');
+    expect(await read).toEqual({ value: 1, done: false });
+  });
+
   it('loses no chunk to a reader that left while it waited', async () => {
     const box = outbox<number>();
     const left = box.receive();

@@ -15,7 +15,7 @@ function connect() {
   };
   const onAbort = (error: AgentFlowError) => void aborts.push(error);
   const parts = { sessionId: 's', policy: 'queue', inbox, outbox, checkInput, onAbort } as const;
-  return { conn: new RunConnection<string, string, string>(parts), inbox, outbox, aborts };
+  return { conn: new RunConnection<string, string, string>(parts), parts, inbox, outbox, aborts };
 }
 
 const failure = new AgentFlowError('HANDLER_FAILED', 'broke');
@@ -36,6 +36,21 @@ describe('a connection', () => {
     conn.fail(failure);
     expect([await early, await conn.output()]).toEqual(['result', 'result']);
     expect(await conn.done).toEqual({ sessionId: 's', finishReason: 'stop' });
+  });
+
+  it('tells its run of its end once, before anybody else', async () => {
+    for (const end of ['succeed', 'fail'] as const) {
+      const told: string[] = [];
+      const { parts } = connect();
+      const conn = new RunConnection<string, string, string>({ ...parts, onEnded: () => told.push('run') });
+      void conn.done.then(({ finishReason }) => told.push(finishReason));
+      if (end === 'succeed') conn.succeed('result');
+      else conn.fail(failure);
+      conn.abort();
+      expect(told).toEqual(['run']);
+      await quiet();
+      expect(told).toEqual(['run', end === 'succeed' ? 'stop' : 'failed']);
+    }
   });
 
   it('fails everywhere with one error, the first', async () => {

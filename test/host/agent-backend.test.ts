@@ -1,6 +1,7 @@
 import { genkit, z } from 'genkit';
 import { describe, expect, test } from 'vitest';
-import { openBackendSession } from '../../src/backends/backend-session.js';
+import type { BackendEvent } from '../../src/backends/backend.js';
+import { type BackendSession, openBackendSession } from '../../src/backends/backend-session.js';
 import { runPrompt } from '../../src/backends/run-prompt.js';
 import { scriptedBackend } from '../../src/backends/scripted.js';
 import { BackendStateSchema, backendHandler } from '../../src/genkit/backend-handler.js';
@@ -8,8 +9,9 @@ import { defineAgent } from '../../src/genkit/define-agent.js';
 import { agentBackend } from '../../src/host/agent-backend.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { testBackend } from '../../src/testing/backend-suite.js';
+import { ManualClock } from '../../src/testing/manual-clock.js';
 import { scriptedModel } from '../support/scripted-model.js';
-import { collect, errorOf, Gate } from '../support/waiting.js';
+import { collect, errorOf, Gate, quiet } from '../support/waiting.js';
 
 const ai = genkit({});
 let count = 0;
@@ -184,6 +186,129 @@ describe('agentBackend', () => {
     const session = await openBackendSession(agentBackend(agent));
     expect((await session.send('x')).text).toBe('ab');
     expect(await errorOf(session.send([{ media: { url: 'data:,' } }]))).toMatchObject({ kind: 'invalid_request' });
+  });
+
+  describe('a turn that is cancelled', () => {
+    /** Remembers what it heard; stays with `stay` until it is interrupted, with `deaf` until the gate opens. */
+    function agentThatStays() {
+      const gate = new Gate();
+      const seen = { runs: 0, gate };
+      const agent = defineAgent(ai, { name: nextName(), ...texts }, async ({ turns, responder }) => {
+        seen.runs += 1;
+        const heard: string[] = [];
+        await turns(async (input, { signal }) => {
+          heard.push(input);
+          await responder.send(heard.join('+'));
+          if (input === 'stay') await new Promise((resolve) => signal.addEventListener('abort', resolve));
+          if (input === 'deaf') await gate.opened;
+          if (input === 'stay') throw new RangeError('on its way out');
+        });
+        return { output: null };
+      });
+      return { agent, seen };
+    }
+
+    /** Prompts, and cancels as soon as something was said. */
+    async function cancel(session: BackendSession, prompt: string) {
+      const controller = new AbortController();
+      const onEvent = ({ type }: BackendEvent) => void (type === 'text' && controller.abort('enough'));
+      return errorOf(session.send(prompt, { signal: controller.signal, onEvent }));
+    }
+
+    test('is cut short alone: an agent without a store remembers, and the next turn has its own text only', async () => {
+      const { agent, seen } = agentThatStays();
+      const session = await openBackendSession(agentBackend(agent));
+      await session.send('a');
+      expect(await cancel(session, 'stay')).toMatchObject({ code: 'BACKEND_CANCELLED', cause: 'enough' });
+      expect((await session.send('b')).text).toBe('a+stay+b');
+      await session.stop();
+      expect(seen.runs).toBe(1);
+    });
+
+    test('is told as cancelled to whoever reads its events, and by nothing after that', async () => {
+      const { agent } = agentThatStays();
+      const backend = agentBackend(agent);
+      const controller = new AbortController();
+      const { events } = await backend.prompt(await backend.startSession(), 'stay', { signal: controller.signal });
+      const told: BackendEvent[] = [];
+      for await (const event of events) {
+        told.push(event);
+        if (event.type === 'text') controller.abort('enough');
+      }
+      expect(told.map(({ type }) => type)).toEqual(['session', 'text', 'error']);
+      expect(told.at(-1)).toMatchObject({ error: { kind: 'cancelled', retryable: false, raw: 'enough' } });
+    });
+
+    test('ends the run when it does not heed its signal in time', async () => {
+      const { agent, seen } = agentThatStays();
+      const clock = new ManualClock();
+      const session = await openBackendSession(agentBackend(agent, { cancelGraceMs: 100, clock }));
+      expect(await cancel(session, 'deaf')).toMatchObject({ code: 'BACKEND_CANCELLED' });
+      const next = session.send('b');
+      await quiet();
+      expect(seen.runs).toBe(1);
+      clock.advance(100);
+      expect((await next).text).toBe('b');
+      expect(seen.runs).toBe(2);
+      seen.gate.open();
+    });
+
+    test('that ends by itself in time keeps its run', async () => {
+      const { agent, seen } = agentThatStays();
+      const clock = new ManualClock();
+      const session = await openBackendSession(agentBackend(agent, { cancelGraceMs: 100, clock }));
+      await cancel(session, 'deaf');
+      const next = session.send('b');
+      await quiet();
+      clock.advance(99);
+      seen.gate.open();
+      expect((await next).text).toBe('deaf+b');
+      clock.advance(100);
+      await quiet();
+      expect((await session.send('c')).text).toBe('deaf+b+c');
+      expect(seen.runs).toBe(1);
+    });
+
+    test('ends the run of an agent with a loop of its own', async () => {
+      let runs = 0;
+      let heard: unknown;
+      const agent = defineAgent(ai, { name: nextName(), ...texts }, async ({ inputStream, responder, signal }) => {
+        runs += 1;
+        for await (const input of inputStream) {
+          await responder.send(input);
+          if (input === 'stay') await new Promise((resolve) => signal.addEventListener('abort', resolve));
+          heard ??= signal.reason;
+          await responder.endTurn();
+        }
+        return { output: null };
+      });
+      const session = await openBackendSession(agentBackend(agent));
+      await cancel(session, 'stay');
+      expect((await session.send('b')).text).toBe('b');
+      expect(runs).toBe(2);
+      expect(heard).toMatchObject({ code: 'RUN_ABORTED', cause: 'enough' });
+    });
+
+    test('does not end the run when the turn was over already', async () => {
+      let runs = 0;
+      const agent = defineAgent(ai, { name: nextName(), ...texts }, async ({ turns, responder }) => {
+        runs += 1;
+        await turns(async (input) => {
+          for (const word of input.split(' ')) await responder.send(word);
+        });
+        return { output: null };
+      });
+      const backend = agentBackend(agent);
+      const session = await backend.startSession();
+      const { events } = await backend.prompt(session, 'a b c', { signal: new AbortController().signal });
+      for await (const { type } of events) {
+        if (type !== 'text') continue;
+        await quiet();
+        break;
+      }
+      expect((await runPrompt(backend, session, 'd')).response.text).toBe('d');
+      expect(runs).toBe(1);
+    });
   });
 
   test('ends the run of a session that is terminated in the middle of a turn', async () => {

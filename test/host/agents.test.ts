@@ -58,6 +58,20 @@ describe('any agent as a named agent', () => {
     await host.close();
   });
 
+  it('is brought back by restore, with the session it had', async () => {
+    const store = new MemorySessionStore();
+    const agent = countingAgent();
+    const first = createAgentHost({ store });
+    await first.start(agent, { name: 'c', sessionId: 'mine' });
+    await first.ask('c', 'one');
+    await first.close();
+    const second = createAgentHost({ store });
+    expect(await second.restore(() => ({ agent }))).toEqual({ restored: ['c'], failed: [] });
+    expect((await second.ask('c', 'two')).text).toBe('2: two');
+    expect(await second.sessionId('c')).toBe('mine');
+    await second.close();
+  });
+
   it('makes inputs and texts as it is told to', async () => {
     const agent = defineAgent(
       genkit({}),

@@ -1,7 +1,6 @@
-/** The queue and the machine by themselves. */
+/** The queue by itself. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { nextWork, type Phase, transition, transitions } from '../../src/host/machine.js';
 import { type Mail, Mailbox } from '../../src/host/mailbox.js';
 
 const mail = (order: number): Mail => ({ ref: `r${order}`, order, bytes: 1 });
@@ -52,38 +51,5 @@ describe('the mailbox', () => {
     expect(box.clear()).toEqual([mail(1)]);
     box.push(mail(2));
     expect(box.shift()).toEqual(mail(2));
-  });
-});
-
-describe('the machine', () => {
-  it('knows each transition once, and reaches every phase', () => {
-    expect(new Set(transitions.map(([from, on]) => `${from} ${on}`)).size).toBe(transitions.length);
-    const reached = new Set<Phase>(['idle', ...transitions.map(([, , to]) => to)]);
-    expect([...reached].sort()).toEqual(['ended', 'halted', 'idle', 'processing']);
-    expect(transition('ended', 'resume')).toBeUndefined();
-  });
-
-  it('takes internal work first, then the self-chain, then what came from outside in order', () => {
-    const nothing = {
-      preRun: false,
-      halt: false,
-      admitted: false,
-      selfChain: false,
-      notification: undefined,
-      prompt: undefined,
-    };
-    const all = { preRun: true, halt: true, admitted: true, selfChain: true, notification: 2, prompt: 1 };
-    const order: string[] = [];
-    const left: { -readonly [Key in keyof typeof all]: (typeof all)[Key] | undefined } = { ...all };
-    for (;;) {
-      const work = nextWork('idle', { ...nothing, ...left } as typeof all);
-      if (work === 'nothing') break;
-      order.push(work);
-      left[work] = nothing[work] as never;
-    }
-    expect(order).toEqual(['preRun', 'admitted', 'halt', 'selfChain', 'prompt', 'notification']);
-    expect(nextWork('halted', { ...nothing, selfChain: true, prompt: 1 })).toBe('nothing');
-    expect(nextWork('halted', { ...nothing, notification: 1 })).toBe('notification');
-    expect(nextWork('processing', all)).toBe('nothing');
   });
 });

@@ -1,18 +1,20 @@
 /** What a host remembers, and what becomes of agents that die. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { scriptedBackend } from '../../src/backends/scripted.js';
 import { AgentFlowError } from '../../src/errors.js';
-import { createAgentHost, halt, noreply } from '../../src/host/host.js';
+import { createAgentHost, halt, noreply, prompt } from '../../src/host/host.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { SqliteSessionStore } from '../../src/stores/sqlite.js';
 import { Program } from '../support/program.js';
-import { Gate, harness, having, listener, logged, settled } from './harness.js';
+import { Gate, harness, having, type Log, listener, logged, settled } from './harness.js';
+import { twoToolBackend } from './two-tools.js';
 
 const child = fileURLToPath(new URL('./host-child.ts', import.meta.url));
+const toolsChild = fileURLToPath(new URL('./tools-child.ts', import.meta.url));
 
 describe('a host with a store', () => {
   it('goes on after close where it was: state, session, queue in order, results, halted', async () => {
@@ -44,7 +46,7 @@ describe('a host with a store', () => {
     expect((await second.host.history('a')).map(({ result }) => result)).toEqual(['one', 'two', 'three']);
   });
 
-  it('takes up the session of the backend by its id', async () => {
+  it('takes up the session of the backend by its id, with the conversation so far', async () => {
     const store = new MemorySessionStore();
     const first = harness({ store });
     await first.start({ init: () => ({ state: { log: [] }, session: { system: 'S' } }) }, {}, 'hi');
@@ -53,7 +55,11 @@ describe('a host with a store', () => {
     await first.host.close();
     const second = harness({ store });
     await second.start();
-    expect(second.backend.started).toEqual([{ id, options: { system: 'S' } }]);
+    const messages = [
+      { role: 'user', content: [{ text: '1' }] },
+      { role: 'model', content: [{ text: 'hi' }] },
+    ];
+    expect(second.backend.started).toEqual([{ id, options: { system: 'S', messages } }]);
   });
 
   it('restores every agent it knows, told by their behaviours, and names those that do not start', async () => {
@@ -97,12 +103,124 @@ describe('a host with a store', () => {
     expect(first.told('restarting')).toEqual([]);
   });
 
+  it('gives the conversation to a backend that keeps none, also where it cannot be taken up by its id', async () => {
+    const store = new MemorySessionStore();
+    const first = harness({ store });
+    await first.start({}, {}, 'hi', { refuses: new TypeError('no') }, 'bye');
+    for (const text of ['1', '2', '3']) await first.host.ask('a', text).catch(() => {});
+    await first.host.close();
+    for (const resumeSession of [undefined, () => Promise.reject(new AgentFlowError('BACKEND_CANNOT_RESUME', 'no'))]) {
+      const second = harness({ store });
+      const { resumeSession: _, ...forgetful } = second.backend;
+      const backend = { ...forgetful, ...(resumeSession === undefined ? {} : { resumeSession }) };
+      expect((await second.start({}, { backend })).resumed).toBe(true);
+      const [started] = second.backend.started;
+      const said = started?.options.messages?.map(({ role, content }) => [role, content[0]?.text]);
+      // A turn that failed is no part of it.
+      expect(said).toEqual([
+        ['user', '1'],
+        ['model', 'hi'],
+        ['user', '3'],
+        ['model', 'bye'],
+      ]);
+      expect(second.told('session.lost')).toHaveLength(1);
+      await second.host.close();
+    }
+    const third = harness({ store });
+    await third.start();
+    await third.host.resetSession('a');
+    await third.host.close();
+    const fourth = harness({ store });
+    await fourth.start();
+    expect(fourth.backend.started[0]?.options.messages).toEqual([]);
+  });
+
+  it('keeps what a turn in flight decides while the host closes: its follow-up, and those of events', async () => {
+    const store = new MemorySessionStore();
+    const first = harness({ store });
+    const gate = new Gate('one');
+    const own = {
+      handleResponse: (_ref: string, { text }: { text: string }, state: Log) =>
+        text === 'one' ? prompt('chain', logged(state, text)) : noreply(logged(state, text)),
+      handleEvent: (event: unknown, state: Log) => prompt(String(event), state),
+    };
+    await first.start(own, {}, gate.turn);
+    await first.host.tell('a', '1');
+    await settled();
+    await first.host.notify('a', 'event');
+    const closed = first.host.close();
+    gate.open();
+    await closed;
+    const second = harness({ store });
+    await second.start(own, {}, 'two', 'three');
+    await settled();
+    expect(second.backend.prompts.map(({ text }) => text)).toEqual(['chain', 'event']);
+    expect(await second.log()).toEqual(['one', 'two', 'three']);
+  });
+
+  it('remembers a halt as soon as it was asked for, and that it was taken back', async () => {
+    const store = new MemorySessionStore();
+    const first = harness({ store });
+    await first.start({}, {}, new Gate().turn);
+    const ref = await first.host.tell('a', '1');
+    await settled();
+    await first.host.halt('a');
+    // Another host takes over, as after a crash.
+    const second = harness({ store });
+    const ran: string[] = [];
+    await second.start({ postRun: () => void ran.push('postRun') }, {}, 'again');
+    expect((await second.host.await('a', ref)).text).toBe('again');
+    await settled();
+    expect([ran, (await second.host.status('a')).halted]).toEqual([['postRun'], true]);
+    await second.host.resume('a');
+    const third = harness({ store });
+    await third.start();
+    expect((await third.host.status('a')).halted).toBe(false);
+  });
+
+  it("counts what its agents had spent into the host's budget, once", async () => {
+    const store = new MemorySessionStore();
+    const budget = { maxCostUsd: 1 };
+    const paid = [{ type: 'result', text: 'x', costUsd: 0.75 }] as const;
+    const first = harness({ store, budget });
+    await first.start({}, {}, paid);
+    await first.host.ask('a', '1');
+    await first.host.close();
+    const second = harness({ store, budget });
+    await second.start({}, {}, paid);
+    expect(await second.host.budget()).toMatchObject({ spentUsd: 0.75, remainingUsd: 0.25 });
+    await second.host.ask('a', '2');
+    expect(await second.host.totalCost()).toBe(1.5);
+    await expect(second.host.ask('a', '3')).rejects.toMatchObject({
+      code: 'BUDGET_EXCEEDED',
+      details: { scope: 'host' },
+    });
+    await second.host.kill('a');
+    await second.start();
+    expect([await second.host.totalCost(), await second.host.totalCost('a')]).toEqual([1.5, 1.5]);
+  });
+
   it('refuses what it could not keep, and a state that is changed in place', async () => {
     const { start, host, told } = harness({ store: new MemorySessionStore() });
     await start({ handleEvent: (_event, state) => having((state.log as string[]).push('x'), noreply(state)) });
     await expect(host.notify('a', () => {})).rejects.toMatchObject({ code: 'INVALID_VALUE' });
     await host.notifyAck('a', 'mutate');
     expect(told('callback.failed')).toMatchObject([{ callback: 'handleEvent' }]);
+  });
+
+  it('refuses a state that is not JSON: the start, or the callback that answers it', async () => {
+    const { start, host, log } = harness({ store: new MemorySessionStore() });
+    const state = { log: [], at: new Date(0) };
+    await expect(start({ init: () => ({ state }) })).rejects.toMatchObject({
+      code: 'AGENT_INIT_FAILED',
+      cause: { issues: [{ path: 'at' }] },
+    });
+    await start({ handleResponse: (_ref, _response, own) => noreply({ ...own, at: new Map() } as Log) }, {}, 'hi');
+    await expect(host.ask('a', 'go')).rejects.toMatchObject({
+      code: 'CALLBACK_FAILED',
+      cause: { code: 'INVALID_VALUE' },
+    });
+    expect(await log()).toEqual(['error CALLBACK_FAILED']);
   });
 });
 
@@ -213,18 +331,13 @@ describe('kill -9', () => {
   it('loses nothing: state, session, queue in order, results, halted, the turn in flight', {
     timeout: 60_000,
   }, async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'host-kill-'));
-    const path = join(folder, 'host.db');
-    try {
-      await using program = new Program(process.execPath, ['--import', 'tsx', child, path]);
-      await program.until('in flight\n');
-      program.signal('SIGKILL');
-      await program.exited;
-      const refs = JSON.parse(/refs (.*)\n/.exec(program.output)?.[1] ?? '') as Record<string, string>;
-
+    await afterKill([child], 'in flight\n', async (path, output) => {
+      const refs = refsIn(output);
       const store = new SqliteSessionStore({ path });
       const backend = scriptedBackend({ turns: ['two', 'three', 'four'] });
       const host = createAgentHost({ store });
+      const attempts: number[] = [];
+      host.observe((event) => void (event.type === 'turn.start' && attempts.push(event.attempt)));
       const { restored } = await host.restore(() => ({ behaviour: listener(), backend }));
       expect(restored).toEqual(['halted', 'busy']);
       for (const [ref, text] of [
@@ -235,15 +348,78 @@ describe('kill -9', () => {
         expect((await host.await('busy', refs[ref] ?? '')).text).toBe(text);
       expect(await host.poll('busy', refs.first ?? '')).toMatchObject({ response: { text: 'one' } });
       expect(backend.prompts.map(({ text }) => text)).toEqual(['2', '3', '4']);
-      expect(backend.started.map(({ id }) => id)).toContain('session of busy');
+      expect(attempts).toEqual([2, 1, 1]);
+      expect(backend.started.find(({ id }) => id === 'session of busy')?.options.messages).toHaveLength(2);
       expect((await host.status('busy')).agentState).toEqual({
         log: ['response one', 'response two', 'event kept', 'response three', 'response four'],
       });
+      expect((await host.history('busy')).map(({ result }) => result)).toEqual(['one', 'two', 'three', 'four']);
       expect(await host.status('halted')).toMatchObject({ halted: true, queued: 1 });
       await host.close();
       await store.close();
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+    });
+  });
+
+  it('fails the turn in flight where that is the policy, and goes on with the queue', { timeout: 60_000 }, async () => {
+    await afterKill([child], 'in flight\n', async (path, output) => {
+      const refs = refsIn(output);
+      const store = new SqliteSessionStore({ path });
+      const backend = scriptedBackend({ turns: ['three', 'four'] });
+      const host = createAgentHost({ store });
+      await host.start(listener(), { name: 'busy', backend, onLostTurn: 'fail' });
+      expect((await host.await('busy', refs.fourth ?? '')).text).toBe('four');
+      expect(await host.poll('busy', refs.second ?? '')).toMatchObject({
+        status: 'failed',
+        error: { code: 'TURN_LOST' },
+      });
+      expect(backend.prompts.map(({ text }) => text)).toEqual(['3', '4']);
+      expect((await host.status('busy')).agentState).toMatchObject({
+        log: ['response one', 'error TURN_LOST', 'event kept', 'response three', 'response four'],
+      });
+      await host.close();
+      await store.close();
+    });
+  });
+
+  it('does not repeat the tool calls that the turn in flight had completed', { timeout: 60_000 }, async () => {
+    await afterKill([toolsChild, 'calls.txt'], 'in the second\n', async (path, output) => {
+      const calls = join(path, '..', 'calls.txt');
+      expect(readFileSync(calls, 'utf8')).toBe('first\nsecond\n');
+      const store = new SqliteSessionStore({ path });
+      const backend = twoToolBackend(async (name) => having(appendFileSync(calls, `${name}\n`), 'two'));
+      const host = createAgentHost({ store });
+      await host.start(listener(), { name: 'a', backend });
+      const { text } = await host.await('a', /ref (.*)\n/.exec(output)?.[1] ?? '');
+      // Hello and its answer, the prompt, two calls with their results; nothing twice.
+      expect(text).toBe('7 messages: one, two');
+      expect(readFileSync(calls, 'utf8')).toBe('first\nsecond\nsecond\n');
+      expect((await host.ask('a', 'bye')).text).toBe('9 messages: ');
+      await host.close();
+      await store.close();
+    });
   });
 });
+
+/** Runs a program with a database, kills it when it has said a line, and hands over what it has left behind. */
+async function afterKill(
+  [program, ...files]: readonly [string, ...string[]],
+  line: string,
+  then: (path: string, output: string) => Promise<void>,
+): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'host-kill-'));
+  const path = join(folder, 'host.db');
+  try {
+    const others = files.map((file) => join(folder, file));
+    await using running = new Program(process.execPath, ['--import', 'tsx', program, path, ...others]);
+    await running.until(line);
+    running.signal('SIGKILL');
+    await running.exited;
+    await then(path, running.output);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function refsIn(output: string): Record<string, string> {
+  return JSON.parse(/refs (.*)\n/.exec(output)?.[1] ?? '');
+}

@@ -18,6 +18,8 @@ interface ModelRequest {
   readonly origin: 'ask' | 'tell' | 'event' | 'self_chain';
   readonly plan: Plan;
   readonly skipped: boolean;
+  /** A failure is answered by trying again. */
+  readonly retried: boolean;
 }
 
 /** The rules, and nothing else. */
@@ -65,6 +67,9 @@ class Model {
       if (request.plan === 'prompt') this.chain = this.follow('self_chain');
       halts = request.plan === 'halt';
     }
+    const isRetry = code !== 'ok' && request.retried && code !== 'TURN_INTERRUPTED';
+    if (isRetry) this.chain = { ...request, plan: 'noreply', retried: false };
+    else if (code !== 'ok' && request.retried) this.chain = this.follow('self_chain');
     for (const plan of this.notifications.splice(0)) {
       this.heard += 1;
       if (plan === 'prompt') this.mailbox.push(this.follow('event'));
@@ -73,7 +78,7 @@ class Model {
     halts ||= this.haltPending;
     this.haltPending = false;
     if (halts) this.postRuns += 1;
-    this.settle(request, code);
+    if (!isRetry) this.settle(request, code);
     this.current = undefined;
     this.phase = 'idle';
     this.halted = halts;
@@ -107,6 +112,11 @@ class Model {
 
   cancel(id: string): string {
     if (this.current?.id === id) return 'REQUEST_CURRENT';
+    if (this.chain?.id === id) {
+      this.chain = undefined;
+      this.outcomes.set(id, 'REQUEST_CANCELLED');
+      return 'ok';
+    }
     const index = this.mailbox.findIndex((request) => request.id === id);
     if (index < 0) return this.outcomes.get(id) === 'REQUEST_CANCELLED' ? 'ok' : 'REQUEST_FINISHED';
     this.mailbox.splice(index, 1);
@@ -117,7 +127,7 @@ class Model {
   /** Prompts that callbacks make are plain. */
   follow(origin: 'event' | 'self_chain'): ModelRequest {
     this.chained += 1;
-    return { id: 'follow', origin, plan: 'noreply', skipped: false };
+    return { id: 'follow', origin, plan: 'noreply', skipped: false, retried: false };
   }
 
   settle({ id, origin }: ModelRequest, code: string): void {
@@ -141,6 +151,11 @@ class Real {
         init: () => ({ state: 0 }),
         preTurn: (text, state) => (String(text).includes('skip') ? skip(state) : proceed(text, state)),
         handleResponse: (_ref, _response, state, turn) => this.#decide(String(turn.prompt), state + 1),
+        handleError: (_ref, { code }, state, turn) => {
+          const text = String(turn.prompt);
+          if (!text.includes('retry')) return noreply(state);
+          return prompt(code === 'TURN_INTERRUPTED' ? 'follow' : `${text.split(' ')[0]} again`, state);
+        },
         handleEvent: (event: unknown, state) => {
           this.heard += 1;
           return this.#decide(String(event), state);
@@ -239,27 +254,36 @@ function codeOf(result: PollResult): string {
 let ids = 0;
 
 const plans = fc.constantFrom<Plan>('noreply', 'prompt', 'prompt', 'halt');
-const prompts = fc.record({ plan: plans, skipped: fc.constantFrom(false, false, false, true) });
+const prompts = fc
+  .record({
+    plan: plans,
+    skipped: fc.constantFrom(false, false, false, true),
+    retried: fc.constantFrom(false, false, true),
+  })
+  .map((made) => ({
+    ...made,
+    text: `${made.plan}${made.skipped ? ' skip' : ''}${made.retried ? ' retry' : ''}`,
+  }));
 
 const steps = [
   prompts.map(
-    ({ plan, skipped }) =>
-      new Step(`tell ${plan}${skipped ? ' skip' : ''}`, async (model, real) => {
+    ({ text, ...made }) =>
+      new Step(`tell ${text}`, async (model, real) => {
         const id = `t${++ids}`;
-        real.refs.set(id, await real.h.host.tell('a', `${id} ${plan}${skipped ? ' skip' : ''}`));
-        model.admit({ id, origin: 'tell', plan, skipped });
+        real.refs.set(id, await real.h.host.tell('a', `${id} ${text}`));
+        model.admit({ id, origin: 'tell', ...made });
       }),
   ),
   prompts.map(
-    ({ plan, skipped }) =>
-      new Step(`ask ${plan}${skipped ? ' skip' : ''}`, (model, real) => {
+    ({ text, ...made }) =>
+      new Step(`ask ${text}`, (model, real) => {
         const id = `a${++ids}`;
         real.answers.set(id, 'pending');
-        real.h.host.ask('a', `${id} ${plan}${skipped ? ' skip' : ''}`).then(
+        real.h.host.ask('a', `${id} ${text}`).then(
           () => real.answers.set(id, 'ok'),
           ({ code }) => real.answers.set(id, code),
         );
-        model.admit({ id, origin: 'ask', plan, skipped });
+        model.admit({ id, origin: 'ask', ...made });
       }),
   ),
   plans.map(

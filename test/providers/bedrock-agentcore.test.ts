@@ -1,11 +1,10 @@
 /** AgentCore's harness: the official SDK, against a local server that speaks AWS's event stream. */
-import { Readable } from 'node:stream';
-import { BedrockAgentCore } from '@aws-sdk/client-bedrock-agentcore';
 import { describe, expect, it } from 'vitest';
 import { failureOf } from '../../src/backends/failure.js';
 import { normalizeHarness } from '../../src/providers/bedrock-agentcore/events.js';
 import { type BedrockAgentCoreOptions, bedrockAgentCoreProvider } from '../../src/providers/bedrock-agentcore.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
+import { agentCoreClient } from '../support/agentcore-client.js';
 import { errorFrame, eventFrames, exceptionFrame } from '../support/aws-event-stream.js';
 import { errorOf, Gate, quiet, take } from '../support/waiting.js';
 import { type WireReply, type WireScript, WireServer } from '../support/wire-server.js';
@@ -13,26 +12,6 @@ import { type WireReply, type WireScript, WireServer } from '../support/wire-ser
 const harnessArn = 'arn:aws:bedrock-agentcore:us-east-1:123456789012:harness/h-1';
 const noSignal = () => new AbortController().signal;
 const head = { 'content-type': 'application/vnd.amazon.eventstream' };
-
-/** The SDK's client, whose bodies arrive in pieces of this many bytes. */
-function clientFor(endpoint: string, pieceLength = 1, maxAttempts = 1): BedrockAgentCore {
-  const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
-  const client = new BedrockAgentCore({ region: 'us-east-1', endpoint, credentials, maxAttempts });
-  const { requestHandler } = client.config;
-  const handle = requestHandler.handle.bind(requestHandler);
-  requestHandler.handle = async (request, options) => {
-    const answer = await handle(request, options);
-    const body = answer.response.body as Readable;
-    answer.response.body = Object.assign(Readable.from(pieces(body, pieceLength)), { statusCode: 200 });
-    return answer;
-  };
-  return client;
-}
-
-async function* pieces(body: AsyncIterable<Buffer>, length: number): AsyncGenerator<Buffer> {
-  for await (const chunk of body)
-    for (let at = 0; at < chunk.length; at += length) yield chunk.subarray(at, at + length);
-}
 
 const said = (...texts: string[]) =>
   texts.map((text) => ({ contentBlockDelta: { contentBlockIndex: 0, delta: { text } } }));
@@ -52,7 +31,7 @@ const whole = [...answer, stopped('end_turn'), counted(3, 2)];
 
 async function ask(script: WireScript, options: Partial<BedrockAgentCoreOptions> = {}, pieceLength = 1) {
   await using server = await WireServer.start(script);
-  const client = clientFor(server.url, pieceLength);
+  const client = agentCoreClient(server.url, pieceLength);
   const provider = bedrockAgentCoreProvider({ client, harnessArn, ...options });
   const session = await provider.open({ system: 'Be brief.' }, { signal: noSignal() });
   const events: unknown[] = [];
@@ -112,7 +91,7 @@ describe('an invocation', () => {
     const { turn } = await ask((_, reply) => reply.head(200, head).end(eventFrames(call)));
     expect(turn).toMatchObject({ terminal: 'requires_action', stopReason: 'tool_use' });
     expect(turn.toolUses).toEqual([{ id: 't1', name: 'weather', input: { location: 'NYC' } }]);
-    const { resumeInput } = bedrockAgentCoreProvider({ client: clientFor('http://127.0.0.1:1'), harnessArn });
+    const { resumeInput } = bedrockAgentCoreProvider({ client: agentCoreClient('http://127.0.0.1:1'), harnessArn });
     const result = { toolUseId: 't1', name: 'weather', text: 'sunny', isError: true };
     expect(resumeInput(turn.toolUses, [result])).toMatchObject([
       { role: 'assistant', content: [{ toolUse: { toolUseId: 't1', name: 'weather', input: { location: 'NYC' } } }] },
@@ -193,7 +172,7 @@ describe('an invocation that fails', () => {
       void reply.hungUp.then(() => hungUp.open());
     });
     const provider = bedrockAgentCoreProvider({
-      client: clientFor(server.url),
+      client: agentCoreClient(server.url),
       harnessArn,
       idleTimeoutMs: 1_000,
       clock,
@@ -214,7 +193,7 @@ describe('an invocation that fails', () => {
       reply.head(200, head).write(eventFrames(answer));
       void reply.hungUp.then(() => hungUp.open());
     });
-    const provider = bedrockAgentCoreProvider({ client: clientFor(server.url), harnessArn });
+    const provider = bedrockAgentCoreProvider({ client: agentCoreClient(server.url), harnessArn });
     const session = await provider.open({}, { signal: noSignal() });
     const controller = new AbortController();
     const events = provider.request(session, provider.userInput('Hi'), { signal: controller.signal });
@@ -231,7 +210,7 @@ describe('an invocation that fails', () => {
       reply.head(200, head).write(eventFrames(answer));
       void reply.hungUp.then(() => hungUp.open());
     });
-    const provider = bedrockAgentCoreProvider({ client: clientFor(server.url), harnessArn });
+    const provider = bedrockAgentCoreProvider({ client: agentCoreClient(server.url), harnessArn });
     const session = await provider.open({}, { signal: noSignal() });
     await take(provider.request(session, provider.userInput('Hi'), { signal: noSignal() }), 1);
     await hungUp.opened;
@@ -239,7 +218,7 @@ describe('an invocation that fails', () => {
 });
 
 describe('a session', () => {
-  const client = clientFor('http://127.0.0.1:1');
+  const client = agentCoreClient('http://127.0.0.1:1');
 
   it('needs an id of 33 characters or more', async () => {
     const { open } = bedrockAgentCoreProvider({ client, harnessArn });
@@ -248,9 +227,9 @@ describe('a session', () => {
     expect(await open({ sessionId: 'x'.repeat(33) }, { signal: noSignal() })).toMatchObject({ id: 'x'.repeat(33) });
   });
 
-  // RMA repeated what it asked, and ran turns twice (seed-systems §7).
+  // RMA repeated what it asked, and ran turns twice.
   it('refuses a client that repeats what it asks', async () => {
-    const { open } = bedrockAgentCoreProvider({ client: clientFor('http://127.0.0.1:1', 1, 3), harnessArn });
+    const { open } = bedrockAgentCoreProvider({ client: agentCoreClient('http://127.0.0.1:1', 1, 3), harnessArn });
     const refused = {
       code: 'INVALID_VALUE',
       issues: [{ path: 'client', expected: expect.stringContaining('maxAttempts: 1') }],
@@ -298,7 +277,7 @@ describe('a turn', () => {
   });
 
   it('is peeked at event by event', () => {
-    const { peek } = bedrockAgentCoreProvider({ client: clientFor('http://127.0.0.1:1'), harnessArn });
+    const { peek } = bedrockAgentCoreProvider({ client: agentCoreClient('http://127.0.0.1:1'), harnessArn });
     expect(said('a').map(peek)).toEqual([{ text: 'a' }]);
     expect(peek(counted(1, 2))).toEqual({ usage: { inputTokens: 1, outputTokens: 2, totalTokens: 3 } });
   });

@@ -91,7 +91,7 @@ describe('a session', () => {
     await expect(open).rejects.toMatchObject({ code: 'INVALID_VALUE', issues: [{ path: 'system' }] });
   });
 
-  // RMA's client retried every POST, and could say a thing twice (seed-systems §5.6, §7).
+  // RMA's client retried every POST, and could say a thing twice.
   it.each([
     ['open', 503],
     ['open', 429],
@@ -248,7 +248,7 @@ describe('a turn', () => {
     [[message('a'), message('b'), idle()], { terminal: 'end_turn', stopReason: 'end_turn', text: 'a\nb' }],
     [[idle('satisfied')], { terminal: 'end_turn', stopReason: 'satisfied' }],
     [[idle('max_iterations_reached')], { terminal: 'end_turn' }],
-    // RMA told all of these apart from each other no more (seed-systems §7).
+    // RMA told all of these apart from each other no more.
     [[idle('retries_exhausted')], { terminal: 'terminated', stopReason: 'retries_exhausted' }],
     [[idle('budget_reached')], { terminal: 'terminated', stopReason: 'budget_reached' }],
     [[idle('unheard_of')], { terminal: 'terminated', stopReason: 'unheard_of' }],
@@ -296,7 +296,7 @@ describe('a turn', () => {
       undefined,
       true,
     ]);
-    expect(peek({ type: 'session.thread_status_idle' })).toEqual({});
+    expect(peek({ type: 'session.thread_status_idle' })).toEqual({ isAside: true });
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Clock } from '../../src/internal/clock.js';
 import { holdSession } from '../../src/session/lease.js';
-import { type Ear, Releases } from '../../src/session/releases.js';
+import { type Ear, Notices, Releases } from '../../src/session/releases.js';
 import type { SessionStore } from '../../src/session/store.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
@@ -12,14 +12,14 @@ const held = async () => true;
 
 /** Ears that a test can speak into. */
 class Line {
-  readonly ears: { release(token: string): void; breakDown(): void; isStopped: boolean }[] = [];
+  readonly ears: { tell(token: string | undefined): void; breakDown(): void; isStopped: boolean }[] = [];
   /** Thrown by the next opening. */
   failure: unknown;
 
-  readonly open = async (onRelease: (token: string) => void, onEnd: () => void): Promise<Ear> => {
+  readonly open = async (onTold: (token: string | undefined) => void, onEnd: () => void): Promise<Ear> => {
     await quiet();
     if (this.failure !== undefined) throw this.failure;
-    const ear = { release: onRelease, breakDown: onEnd, isStopped: false };
+    const ear = { tell: onTold, breakDown: onEnd, isStopped: false };
     this.ears.push(ear);
     return {
       stop: () => {
@@ -32,7 +32,8 @@ class Line {
 describe('waits for releases', () => {
   test('many share one connection, which is closed when the last is over', async () => {
     const line = new Line();
-    const releases = new Releases(line.open);
+    const clock = new ManualClock();
+    const releases = new Notices(line.open, clock);
     const [a, alsoA, b] = [
       releases.next('a', never, held),
       releases.next('a', never, held),
@@ -40,25 +41,33 @@ describe('waits for releases', () => {
     ];
     await quiet();
     expect(line.ears).toHaveLength(1);
-    line.ears[0]?.release('unknown');
-    line.ears[0]?.release('a');
+    line.ears[0]?.tell('unknown');
+    line.ears[0]?.tell('a');
     await Promise.all([a, alsoA]);
     expect(await stateOf(b)).toBe('pending');
     expect(line.ears[0]?.isStopped).toBe(false);
-    line.ears[0]?.release('b');
+    line.ears[0]?.tell('b');
     await b;
+    clock.advance(400);
+    const soon = releases.next('a', never, held);
+    clock.advance(400);
+    line.ears[0]?.tell('a');
+    await soon;
+    expect(line.ears).toHaveLength(1);
+    expect(line.ears[0]?.isStopped).toBe(false);
+    clock.advance(500);
     await quiet();
     expect(line.ears[0]?.isStopped).toBe(true);
     const later = releases.next('a', never, held);
     await quiet();
     expect(line.ears).toHaveLength(2);
-    line.ears[1]?.release('a');
+    line.ears[1]?.tell('a');
     await later;
   });
 
   test('a session that is free is told at once, and only once somebody listens', async () => {
     const line = new Line();
-    await new Releases(line.open).next('a', never, async () => {
+    await new Notices(line.open).next('a', never, async () => {
       expect(line.ears).toHaveLength(1);
       return false;
     });
@@ -66,28 +75,29 @@ describe('waits for releases', () => {
 
   test('a release while the session is looked at is not missed', async () => {
     const line = new Line();
-    await new Releases(line.open).next('a', never, async () => {
-      line.ears[0]?.release('a');
+    await new Notices(line.open).next('a', never, async () => {
+      line.ears[0]?.tell('a');
       return true;
     });
   });
 
   test('a connection that breaks wakes everybody, and the next wait opens another', async () => {
     const line = new Line();
-    const releases = new Releases(line.open);
+    const releases = new Notices(line.open);
     const waits = [releases.next('a', never, held), releases.next('b', never, held)];
     await quiet();
     line.ears[0]?.breakDown();
     await Promise.all(waits);
     const next = releases.next('a', never, held);
     await quiet();
-    line.ears[1]?.release('a');
+    line.ears[1]?.tell('a');
     await next;
   });
 
   test('a signal ends the wait, before it began, while the connection opens and after', async () => {
     const line = new Line();
-    const releases = new Releases(line.open);
+    const clock = new ManualClock();
+    const releases = new Notices(line.open, clock);
     const reason = new Error('enough');
     expect(await errorOf(releases.next('a', AbortSignal.abort(reason), held))).toBe(reason);
     for (const isOpen of [false, true]) {
@@ -97,13 +107,14 @@ describe('waits for releases', () => {
       controller.abort(reason);
       expect(await wait).toBe(reason);
     }
+    clock.advance(500);
     await quiet();
     expect(line.ears.every(({ isStopped }) => isStopped)).toBe(true);
   });
 
   test('what fails is told, and tried again by the next wait', async () => {
     const line = new Line();
-    const releases = new Releases(line.open);
+    const releases = new Notices(line.open);
     line.failure = new Error('nobody listens');
     expect(await errorOf(releases.next('a', never, held))).toBe(line.failure);
     line.failure = undefined;
@@ -111,6 +122,34 @@ describe('waits for releases', () => {
     expect(await errorOf(releases.next('a', never, () => Promise.reject(broken)))).toBe(broken);
     await releases.next('a', never, async () => false);
   });
+});
+
+test('whoever waits for a session is known to wait until the signal fires', async () => {
+  const line = new Line();
+  const releases = new Releases(new Notices(line.open));
+  const waiting = new AbortController();
+  const asked: (number | undefined)[] = [];
+  const wait = (fence: number | undefined) =>
+    releases.next('a', waiting.signal, async (since) => {
+      asked.push(since);
+      return fence;
+    });
+  expect(releases.since('a')).toBeUndefined();
+  const first = wait(7);
+  await quiet();
+  expect(releases.since('a')).toBe(7);
+  line.ears[0]?.tell('a');
+  await first;
+  const second = wait(9);
+  await quiet();
+  line.ears[0]?.tell('a');
+  await second;
+  await wait(undefined);
+  expect(asked).toEqual([undefined, 7, 7]);
+  expect(releases.since('a')).toBe(7);
+  expect(releases.since('b')).toBeUndefined();
+  waiting.abort();
+  expect(releases.since('a')).toBeUndefined();
 });
 
 describe('a connection that waits for a session', () => {

@@ -16,13 +16,19 @@ afterAll(() => server.stop());
 
 describe('a pool of pg, every case with empty tables', () => {
   let pool: pg.Pool;
+  let second: pg.Pool;
   beforeAll(async () => {
     pool = new pg.Pool({ ...server.connection, max: 20 });
+    second = new pg.Pool(server.connection);
     await new PostgresSessionStore({ pool }).migrate();
   });
-  afterAll(() => pool.end());
+  afterAll(async () => {
+    await pool.end();
+    await second.end();
+  });
   testSessionStore({
     test,
+    feed: true,
     async create() {
       await pool.query('TRUNCATE genkitx_agent_sessions CASCADE');
       return {
@@ -32,31 +38,43 @@ describe('a pool of pg, every case with empty tables', () => {
           onTestFinished(() => other.end());
           return new PostgresSessionStore({ pool: other });
         },
+        another: async () => new PostgresSessionStore({ pool: second }),
       };
     },
   });
 });
 
-describe('a client of pg with statements prepared, every case with a tenant of its own', () => {
+describe('a client of pg with nothing prepared, every case with a tenant of its own', () => {
   let client: pg.Client;
+  let second: pg.Client;
+  const open = async () => {
+    const one = new pg.Client(server.connection);
+    await one.connect();
+    return one;
+  };
   beforeAll(async () => {
-    client = new pg.Client(server.connection);
-    await client.connect();
+    client = await open();
+    second = await open();
     await new PostgresSessionStore({ client }).migrate();
   });
-  afterAll(() => client.end());
+  afterAll(async () => {
+    await client.end();
+    await second.end();
+  });
   testSessionStore({
     test,
+    feed: true,
     create() {
       const tenant = `case-${++cases}`;
+      const storeOn = (one: pg.Client) => new PostgresSessionStore({ client: one, prepare: false }).forTenant(tenant);
       return {
-        store: new PostgresSessionStore({ client, prepare: true }).forTenant(tenant),
+        store: storeOn(client),
         async reopen() {
-          const other = new pg.Client(server.connection);
-          await other.connect();
+          const other = await open();
           onTestFinished(() => other.end());
-          return new PostgresSessionStore({ client: other, prepare: true }).forTenant(tenant);
+          return storeOn(other);
         },
+        another: async () => storeOn(second),
       };
     },
   });
@@ -71,6 +89,7 @@ describe('PGlite, every case with a tenant of its own', () => {
   afterAll(() => client.close());
   testSessionStore({
     test,
+    feed: true,
     create() {
       const tenant = `case-${++cases}`;
       const open = () => new PostgresSessionStore({ client }).forTenant(tenant);

@@ -37,10 +37,12 @@ function suite(
     });
     testSessionStore({
       test,
+      feed: true,
       create() {
         const keyPrefix = freshPrefix();
         const store = new RedisSessionStore({ client: first.client, keyPrefix });
-        return { store, reopen: async () => new RedisSessionStore({ client: second.client, keyPrefix }) };
+        const besides = async () => new RedisSessionStore({ client: second.client, keyPrefix });
+        return { store, reopen: besides, another: besides };
       },
     });
   });

@@ -14,14 +14,20 @@ function inOwnFolder(
   const path = join(folder, 'sessions.db');
   const first = open(path);
   let last = first;
+  let second: typeof first | undefined;
   return {
     store: first.store,
+    async another() {
+      second = open(path);
+      return second.store;
+    },
     async reopen() {
       await first.close();
       last = open(path);
       return last.store;
     },
     async dispose() {
+      await second?.close();
       if (last === first) await first.close();
       else await last.close();
       rmSync(folder, { recursive: true, force: true });
@@ -34,7 +40,7 @@ describe('a path, with the client of this runtime', () => {
     const store = new SqliteSessionStore({ path });
     return { store, close: () => store.close() };
   };
-  testSessionStore({ test, create: () => inOwnFolder(open) });
+  testSessionStore({ test, create: () => inOwnFolder(open), feed: true });
 });
 
 for (const [name, Client] of Object.entries(clients)) {
@@ -47,6 +53,6 @@ for (const [name, Client] of Object.entries(clients)) {
       const database: SqliteDatabase & { close(): void } = new Client(path);
       return { store: new SqliteSessionStore({ database }), close: () => database.close() };
     };
-    testSessionStore({ test, create: () => inOwnFolder(open) });
+    testSessionStore({ test, create: () => inOwnFolder(open), feed: true });
   });
 }

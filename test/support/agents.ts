@@ -57,6 +57,7 @@ export function testAgent<
     sessions: core.sessions,
     open: (options: StreamBidiOptions<z.input<StateSchema>> = {}) => core.open(options, launcher(scope)),
     watch: core.watch.bind(core),
+    attach: core.attach.bind(core),
   };
 }
 

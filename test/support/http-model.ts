@@ -11,6 +11,8 @@ export interface Wire {
   call(tool: NonNullable<ModelTurn['tool']>): string;
   asked(body: unknown): AskedTurn;
   isToolAnswer(body: unknown): boolean;
+  /** What the vendor answers instead, to a request that it does not take. */
+  refusal?(body: unknown): { readonly status: number; readonly body: unknown } | undefined;
   failure(status: number): unknown;
 }
 
@@ -58,9 +60,16 @@ export class HttpModel implements AsyncDisposable {
     void reply.closed.then(() => {
       this.#open -= 1;
     });
+    const refusal = this.#wire.refusal?.(body);
+    if (refusal !== undefined) {
+      reply.json(refusal.status, refusal.body);
+      return;
+    }
     const isToolAnswer = this.#wire.isToolAnswer(body);
     if (!isToolAnswer) this.asked.push(this.#wire.asked(body));
-    const turn = (isToolAnswer ? this.#waiting : this.#turns).shift() ?? { text: ['(nothing was to be played)'] };
+    // A call that another process has left is answered out of the blue.
+    const isExpected = isToolAnswer && this.#waiting.length > 0;
+    const turn = (isExpected ? this.#waiting : this.#turns).shift() ?? { text: ['(nothing was to be played)'] };
     const statuses = { rate_limit: 429, authentication: 401, invalid_request: 400, server: 500 };
     const { end = 'done', tool } = turn;
     if (end !== 'done' && end !== 'hang' && end !== 'drop') {

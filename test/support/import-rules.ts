@@ -19,6 +19,8 @@ interface Room {
 const ground = ['schemas', 'errors', 'internal'];
 const backend = 'src/backends/backend.ts';
 const provider = 'src/providers/provider.ts';
+/** The one shape of usage, and vendors' counts in it. */
+const usage = 'src/providers/usage.ts';
 const behaviour = 'src/host/behaviour.ts';
 const engine = 'src/host/engine.ts';
 /** The contract of a session store, and what every store checks alike. */
@@ -26,6 +28,10 @@ const store = 'src/session/store.ts';
 const storeChecks = 'src/session/store-checks.ts';
 /** What stores that are told of releases have in common. */
 const releases = 'src/session/releases.ts';
+/** What runs say, as a store keeps it. */
+const runFeed = 'src/session/run-feed.ts';
+/** Where the terminal remembers agents. */
+const sqlite = 'src/stores/sqlite.ts';
 const connection = 'src/connection/connection.ts';
 const transport = 'src/connection/transport.ts';
 
@@ -39,13 +45,19 @@ const sharedByBackends = [
   'conversation',
   'failure',
   'model-backend',
+  'process-groups',
   'prompt-text',
   'response-builder',
   'run-prompt',
   'telemetry',
+  'tool-spans',
   'until-aborted',
   'usage',
+  'usage-ledger',
 ];
+
+/** What several providers need. */
+const sharedByProviders = ['content-name', 'pause', 'provider', 'raw-event', 'until-idle', 'usage'];
 
 /** Who may know whom. Within a room everybody does, unless they are strangers. */
 const rooms: Readonly<Record<string, Room>> = {
@@ -56,14 +68,15 @@ const rooms: Readonly<Record<string, Room>> = {
   connection: { imports: ground },
   agent: { imports: ['session', 'connection', ...ground] },
   genkit: { imports: ['agent', 'session', 'connection', 'backends', provider, ...ground] },
-  stores: { imports: [store, storeChecks, releases, 'errors', 'internal'], strangers: true },
-  backends: { imports: [provider, ...ground], strangers: true, common: sharedByBackends },
-  providers: { imports: ground, strangers: true, common: ['provider', 'until-idle'] },
+  stores: { imports: [store, storeChecks, releases, runFeed, 'errors', 'internal'], strangers: true },
+  backends: { imports: [provider, usage, ...ground], strangers: true, common: sharedByBackends },
+  providers: { imports: ground, strangers: true, common: sharedByProviders },
   host: { imports: ['agent', 'connection', backend, 'errors', 'internal'] },
   engines: { imports: [behaviour, engine, 'errors', 'internal'], strangers: true },
   server: { imports: ['agent', 'connection', ...ground], asTypes: ['agent'] },
   client: { imports: ['connection', ...ground], neutral: true },
   testing: { imports: [store, connection, transport, backend, provider, behaviour, engine, ...ground] },
+  terminal: { imports: ['host', backend, sqlite, 'errors', 'internal'] },
   index: { imports: ['session', 'connection', 'agent', 'genkit', 'host', 'backends', provider, ...ground] },
 };
 

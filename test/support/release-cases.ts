@@ -17,7 +17,11 @@ export interface ReleaseStores {
 }
 
 /** Waits for the release of a session; fails when the store cannot be told. */
-export function released(store: SessionStore, sessionId = 'session', signal = never): Promise<void> {
+export function released(
+  store: SessionStore,
+  sessionId = 'session',
+  signal = new AbortController().signal,
+): Promise<void> {
   return store.whenReleased?.(sessionId, signal) ?? Promise.reject(new Error('This store is not told of releases'));
 }
 
@@ -80,12 +84,53 @@ export function testReleases(createStores: () => Promise<ReleaseStores>): void {
     const theirs = await given.open();
     const others = [await given.open(), await given.open()];
     for (let round = 0; round < 5; round++) {
-      const lease = await hold(theirs, 'session');
+      const lease = await eventually(() => theirs.acquire('session', { owner: 'theirs', ttlMs: 60_000 }));
       const waits = others.flatMap((store) => [released(store), released(store)]);
       await given.untilAwaited(1);
       await theirs.release(lease);
       await Promise.all(waits);
     }
+  });
+
+  releaseCase('a session that was waited for is theirs who waited, for a moment', async (given) => {
+    const theirs = await given.open();
+    const mine = await given.open();
+    const lease = await create(theirs, 'session');
+    const waiting = new AbortController();
+    const wait = released(mine, 'session', waiting.signal);
+    await given.untilAwaited(1);
+    await theirs.release(lease);
+    await wait;
+    const ttlMs = 60_000;
+    // Whoever has just had it, and whoever comes now, has to wait; who waited has it whenever they ask.
+    expect(await theirs.acquire('session', { owner: 'again', ttlMs })).toBeUndefined();
+    const next = await mine.acquire('session', { owner: 'mine', ttlMs });
+    waiting.abort();
+    expect(next?.fence).toBeGreaterThan(lease.fence);
+    await mine.release(next ?? expect.fail());
+    await theirs.release(await hold(theirs, 'session'));
+  });
+
+  releaseCase('a session is not kept for long for those who do not come', async (given) => {
+    const theirs = await given.open();
+    const lease = await create(theirs, 'session');
+    const waiting = new AbortController();
+    const wait = released(await given.open(), 'session', waiting.signal);
+    await given.untilAwaited(1);
+    await theirs.release(lease);
+    await wait;
+    waiting.abort();
+    const options = { owner: 'again', ttlMs: 60_000 };
+    expect(await theirs.acquire('session', { ...options, takeover: true })).toBeDefined();
+    await theirs.delete('session');
+    const again = await create(theirs, 'session');
+    const second = new AbortController();
+    const wait2 = released(await given.open(), 'session', second.signal);
+    await given.untilAwaited(1);
+    await theirs.release(again);
+    await wait2;
+    second.abort();
+    await eventually(() => theirs.acquire('session', options));
   });
 
   releaseCase('a wait can be called off', async (given) => {

@@ -40,6 +40,10 @@ export interface ClaudeCliFlags {
   readonly settingSources?: readonly ('user' | 'project' | 'local')[];
   readonly pluginDir?: readonly string[];
   readonly betas?: readonly string[];
+  /** Files of Anthropic's Files API that are to be there, as `file_abc:doc.txt`. */
+  readonly file?: readonly string[];
+  /** Each turn works in a Git worktree: of this name, or with `true` in one of its own. */
+  readonly worktree?: string | true;
   /** Text arrives piece by piece; else message by message. @default true */
   readonly includePartialMessages?: boolean;
   /** Nothing is written down, so that later turns know nothing of this one. */
@@ -48,6 +52,8 @@ export interface ClaudeCliFlags {
   readonly forkSession?: boolean;
   /** Skips hooks, plugins, memory and CLAUDE.md. */
   readonly bare?: boolean;
+  /** Leaves out all that the user or the project has added to Claude Code. */
+  readonly safeMode?: boolean;
 }
 
 type FlagName = keyof ClaudeCliFlags;
@@ -76,10 +82,13 @@ const flags: Readonly<Record<FlagName, readonly [flag: string, kind: 'once' | 'l
   settingSources: ['--setting-sources', 'list'],
   pluginDir: ['--plugin-dir', 'each'],
   betas: ['--betas', 'each'],
+  file: ['--file', 'each'],
+  worktree: ['--worktree', 'once'],
   includePartialMessages: ['--include-partial-messages', 'switch'],
   noSessionPersistence: ['--no-session-persistence', 'switch'],
   forkSession: ['--fork-session', 'switch'],
   bare: ['--bare', 'switch'],
+  safeMode: ['--safe-mode', 'switch'],
 };
 
 /** One turn. */
@@ -131,7 +140,7 @@ export function checkClaudeFlags(given: Readonly<Record<string, unknown>>): void
 function flagArguments(name: FlagName, value: unknown): string[] {
   const [flag, kind] = flags[name];
   if (value === undefined || value === false) return [];
-  if (kind === 'switch') return [flag];
+  if (kind === 'switch' || value === true) return [flag];
   if (kind === 'json') return [flag, JSON.stringify(value)];
   if (!Array.isArray(value)) return [flag, String(value)];
   // An empty list says something (`--tools ""` is no tools at all) only where one value holds it.

@@ -1,8 +1,10 @@
 /** What Claude Code says on standard output (`stream-json`), as events. */
+import type { Usage } from '../../../schemas/index.js';
 import type { BackendEvent, BackendFailure } from '../backend.js';
 import type { CliMessage } from '../cli-turn.js';
 import { type FailureKind, failure, kindOfStatus } from '../failure.js';
-import { toUsage } from '../usage.js';
+import { toUsage, UsageMeter } from '../usage.js';
+import { UsageLedger } from '../usage-ledger.js';
 
 /** Reads the messages of one turn. Source: the Agent SDK's message types, and Claude Code 2.1 itself. */
 export class ClaudeMessages {
@@ -10,7 +12,13 @@ export class ClaudeMessages {
   readonly #told = new Set<string>();
   /** Messages whose text has arrived piece by piece already. */
   readonly #streamed = new Set<unknown>();
+  /** Messages whose counts were told as they came whole. */
+  readonly #counted = new Set<unknown>();
+  readonly #ledger = new UsageLedger();
   #streaming: unknown;
+  /** Anthropic's counts of the message that is being streamed, and what of them has been told. */
+  #counts: CliMessage = {};
+  #meter = new UsageMeter();
   #sessionId: string | undefined;
   #errorWord: string | undefined;
 
@@ -24,7 +32,8 @@ export class ClaudeMessages {
   }
 
   *read(message: CliMessage): Generator<BackendEvent> {
-    yield* this.#session(message.session_id);
+    // A session that could not be taken up is told another id, of a conversation there is none of.
+    if (message.type !== 'result' || message.is_error !== true) yield* this.#session(message.session_id);
     if (message.type === 'stream_event') yield* this.#piece(message);
     if (message.type === 'assistant') yield* this.#assistant(message);
     if (message.type === 'user') yield* this.#toolResults(message);
@@ -40,17 +49,42 @@ export class ClaudeMessages {
 
   *#piece({ event, parent_tool_use_id: parent }: CliMessage): Generator<BackendEvent> {
     if (isPresent(parent)) return;
-    const { type, message, delta } = members(event);
-    if (type === 'message_start') this.#streaming = members(message).id;
+    const { type, message, delta, usage } = members(event);
+    if (type === 'message_start') yield* this.#started(members(message));
+    if (type === 'message_delta') yield* this.#count(members(usage));
     const { type: kind, text } = members(delta);
     if (type !== 'content_block_delta' || kind !== 'text_delta' || typeof text !== 'string') return;
     this.#streamed.add(this.#streaming);
     yield { type: 'text', text };
   }
 
+  *#started({ id, usage }: CliMessage): Generator<BackendEvent> {
+    this.#streaming = id;
+    this.#counts = {};
+    this.#meter = new UsageMeter();
+    // The output is counted when the message ends; what it starts with is a guess.
+    yield* this.#count({ ...members(usage), output_tokens: undefined });
+  }
+
+  /** The counts of one message only grow, and those that stay the same may be left out. */
+  *#count(counts: CliMessage): Generator<BackendEvent> {
+    const told = Object.entries(counts).filter(([, count]) => isPresent(count));
+    this.#counts = { ...this.#counts, ...Object.fromEntries(told) };
+    const sum = toUsage(this.#counts);
+    if (sum !== undefined) yield* usageEvents(this.#ledger.tell(this.#meter.read(sum)));
+  }
+
+  /** Where nothing is streamed, a message comes once for each of its blocks, every time with the counts of its start. */
+  *#whole(id: unknown, counts: CliMessage): Generator<BackendEvent> {
+    if (this.#streaming !== undefined || this.#counted.has(id)) return;
+    this.#counted.add(id);
+    yield* usageEvents(this.#ledger.tell(toUsage({ ...counts, output_tokens: undefined })));
+  }
+
   *#assistant({ message, parent_tool_use_id: parent, error }: CliMessage): Generator<BackendEvent> {
     if (typeof error === 'string') this.#errorWord = error;
-    const { id: messageId } = members(message);
+    const { id: messageId, usage } = members(message);
+    if (!isPresent(parent)) yield* this.#whole(messageId, members(usage));
     for (const block of blocksOf(message)) {
       const { type, text, id, name, input } = members(block);
       // What a subagent says is no part of the answer; what it does is told. An API error is told as such at the end.
@@ -71,14 +105,16 @@ export class ClaudeMessages {
   }
 
   *#result(message: CliMessage): Generator<BackendEvent> {
-    const usage = toUsage(message.usage);
-    if (usage !== undefined) yield { type: 'usage', usage };
     const { subtype, is_error: isError, result, stop_reason: stopReason, num_turns: numTurns } = message;
+    const usage = toUsage(message.usage);
+    const costUsd = turnCost(message);
     if (isError === true || subtype !== 'success') {
+      // What it cost all the same, for an error has no member for it.
+      yield* usageEvents(this.#ledger.rest(costUsd === undefined ? usage : { ...usage, costUsd }));
       yield { type: 'error', error: this.#failure(message) };
       return;
     }
-    const costUsd = turnCost(message);
+    yield* usageEvents(this.#ledger.rest(usage));
     yield {
       type: 'result',
       ...(typeof result === 'string' ? { text: result } : {}),
@@ -98,10 +134,19 @@ export class ClaudeMessages {
     if (typeof status === 'number') {
       return failure(this.#provider, kindOfStatus(status), text, { status, raw: message });
     }
-    const kind = subtypeKinds[String(subtype)] ?? wordKinds[this.#errorWord ?? ''] ?? 'unknown';
+    const kind = lostSession.test(text)
+      ? 'not_found'
+      : (subtypeKinds[String(subtype)] ?? wordKinds[this.#errorWord ?? ''] ?? 'unknown');
     return failure(this.#provider, kind, text, { raw: message });
   }
 }
+
+function usageEvents(usage: Usage | undefined): BackendEvent[] {
+  return usage === undefined ? [] : [{ type: 'usage', usage }];
+}
+
+/** What Claude Code says, in words only, of an id to resume by that it knows nothing of. */
+const lostSession = /^(No conversation found with session ID|Error: --resume requires a valid session ID)/;
 
 const subtypeKinds: Readonly<Record<string, FailureKind>> = {
   error_max_turns: 'limit',

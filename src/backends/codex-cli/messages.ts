@@ -2,6 +2,7 @@
 import { v4 as uuid } from 'uuid';
 import type { Usage } from '../../../schemas/index.js';
 import type { BackendEvent, BackendFailure } from '../backend.js';
+import { BackendError } from '../backend-error.js';
 import type { CliMessage } from '../cli-turn.js';
 import { type FailureKind, failure, kindOfStatus } from '../failure.js';
 import { toUsage, UsageMeter } from '../usage.js';
@@ -22,6 +23,7 @@ export class CodexMessages {
   readonly #responseText: CodexResponseText;
   /** Where the counters of the thread stand; undefined when that is not known, as after another process. */
   readonly #start: Usage | undefined;
+  readonly #resumed: string | undefined;
   /** Texts by item, as far as they have been told. */
   readonly #texts = new Map<string, string>();
   readonly #told = new Set<string>();
@@ -29,8 +31,10 @@ export class CodexMessages {
   #threadId: string | undefined;
   #lastError: string | undefined;
 
-  constructor(provider: string, responseText: CodexResponseText, start: Usage | undefined) {
+  /** @param resumed the thread that is to be gone on with */
+  constructor(provider: string, responseText: CodexResponseText, start: Usage | undefined, resumed?: string) {
     this.#provider = provider;
+    this.#resumed = resumed;
     this.#responseText = responseText;
     this.#start = start;
   }
@@ -48,6 +52,11 @@ export class CodexMessages {
 
   *#session(id: unknown): Generator<BackendEvent> {
     if (typeof id !== 'string' || id === '' || this.#threadId !== undefined) return;
+    // Of an id that cannot be a thread's, Codex begins a new thread and says nothing. Thrown, so that it ends at once.
+    if (this.#resumed !== undefined && this.#resumed !== id) {
+      const message = `Codex knows no thread ${this.#resumed}, and has begun another one`;
+      throw new BackendError(failure(this.#provider, 'not_found', message, { raw: { thread_id: id } }));
+    }
     this.#threadId = id;
     yield { type: 'session', sessionId: id };
   }

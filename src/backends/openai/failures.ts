@@ -11,6 +11,7 @@ const codeKinds: Readonly<Record<string, FailureKind>> = {
   context_length_exceeded: 'invalid_request',
   invalid_api_key: 'authentication',
   model_not_found: 'not_found',
+  previous_response_not_found: 'not_found',
   vector_store_timeout: 'timeout',
   server_is_overloaded: 'overloaded',
 };
@@ -21,12 +22,22 @@ const classKinds: Readonly<Record<string, FailureKind>> = {
   SyntaxError: 'protocol',
 };
 
+/** Whether OpenAI no longer has the response that a request was to go on from. */
+export function isLostResponse(thrown: unknown): boolean {
+  const { code, param, status } = members(thrown);
+  return (
+    code === 'previous_response_not_found' || (param === 'previous_response_id' && (status === 400 || status === 404))
+  );
+}
+
 /** Adds to {@link failureOf} what only this SDK says: codes within a stream, its time-out, frames that are no JSON. */
 export function openaiFailure(thrown: unknown, context: FailureContext): BackendFailure {
   const told = failureOf(thrown, context);
   const { code } = members(thrown);
   // A quota that is used up comes with the status of a rate limit, and waiting changes nothing.
   if (code === 'insufficient_quota') return { ...told, kind: 'rate_limit', retryable: false };
+  // Refused as a bad request, though it is what the request names that is gone.
+  if (isLostResponse(thrown)) return { ...told, kind: 'not_found', retryable: false };
   if (told.kind !== 'unknown') return told;
   const kind = codeKinds[String(code)] ?? (thrown instanceof Error ? classKinds[thrown.constructor.name] : undefined);
   if (kind === undefined) return told;

@@ -19,6 +19,8 @@ export interface FeedParts {
 export interface Standing {
   /** Calls of the last turn that nobody has answered. */
   readonly pending: readonly ToolUse[];
+  /** Calls that wait for somebody's word. */
+  readonly unconfirmed: readonly ToolUse[];
   /** A turn is going on: read it without sending anything. */
   readonly isInFlight: boolean;
   /** The events of the last turn that ended. */
@@ -82,6 +84,8 @@ export class TurnFeed {
   leave(): void {
     const live = this.#live;
     this.#live = undefined;
+    this.#drops = 0;
+    this.#lastError = undefined;
     this.#setBacklog([]);
     // It may be stuck; nobody waits for it.
     void Promise.resolve(live?.return?.()).catch(() => {});
@@ -95,7 +99,7 @@ export class TurnFeed {
   async standing(keepsTail: boolean, signal: AbortSignal): Promise<Standing | undefined> {
     const { provider, session } = this.#parts;
     this.leave();
-    await this.#connect(signal);
+    await this.#begun(signal);
     if (provider.history === undefined) return undefined;
     const all = await untilAborted(signal, provider.history(session, { signal }));
     const end = lastIndex(all, (event) => provider.peek(event).ends === true) + 1;
@@ -106,7 +110,10 @@ export class TurnFeed {
     // A call counts as waiting only when the turn that made it is over.
     const settled = new Set(provider.pending?.(all.slice(0, end)).map(({ id }) => id));
     const pending = (provider.pending?.(all) ?? []).filter(({ id }) => settled.has(id));
-    return { pending, isInFlight: pending.length === 0 && tail.length > 0, lastTurn: all.slice(start, end) };
+    const unconfirmed = provider.unconfirmed?.(all) ?? [];
+    const isWaiting = pending.length > 0 || unconfirmed.length > 0;
+    const isInFlight = !isWaiting && tail.some((event) => provider.peek(event).isAside !== true);
+    return { pending, unconfirmed, isInFlight, lastTurn: all.slice(start, end) };
   }
 
   async #begin(input: unknown, signal: AbortSignal): Promise<void> {
@@ -115,7 +122,7 @@ export class TurnFeed {
       this.#live = provider.request(session, input, { signal })[Symbol.asyncIterator]();
       return;
     }
-    if (this.#live === undefined) await this.#connect(signal);
+    if (this.#live === undefined) await this.#begun(signal);
     await this.#send(input, signal);
   }
 
@@ -134,12 +141,13 @@ export class TurnFeed {
       try {
         return await untilAborted(signal, provider.send(session, input, { signal }));
       } catch (error) {
-        if (signal.aborted || provider.arrived === undefined || !isUncertain(this.#failure(error))) throw error;
+        const why = this.#failure(error);
+        if (signal.aborted || provider.arrived === undefined || !isWorthAnother(why)) throw error;
         const unseen = await this.#unseen(signal);
         if (unseen === undefined) throw error;
         if (provider.arrived(input, unseen)) return this.#setBacklog(unseen);
         if (sends === maxSends) throw error;
-        await this.#pause(firstPauseMs * 2 ** (sends - 1), signal);
+        await this.#pause(Math.max(firstPauseMs * 2 ** (sends - 1), why.retryAfterMs ?? 0), signal);
       }
     }
   }
@@ -162,18 +170,37 @@ export class TurnFeed {
     return undefined;
   }
 
+  /** Connects before anything is sent; a vendor that is busy is asked again. */
+  async #begun(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#connect(signal);
+    } catch (error) {
+      if (signal.aborted || !this.#failure(error).retryable || isAgentFlowError(error)) throw error;
+      this.#lastError = error;
+      this.#drops += 1;
+      await this.#persist(() => this.#connect(signal), signal);
+    }
+  }
+
   /** Connects again and puts what was missed first. */
   async #reconnect(signal: AbortSignal): Promise<void> {
-    const { provider, maxReconnects } = this.#parts;
+    if (this.#parts.provider.history === undefined) throw this.#lost();
+    const reconnect = async () => {
+      await this.#connect(signal);
+      this.#setBacklog((await this.#unseen(signal)) ?? []);
+    };
+    await this.#persist(reconnect, signal);
+  }
+
+  /** Tries again, later and later, and not for ever. */
+  async #persist(connect: () => Promise<void>, signal: AbortSignal): Promise<void> {
     for (;;) {
-      if (provider.history === undefined || this.#drops >= maxReconnects) throw this.#lost();
+      if (this.#drops >= this.#parts.maxReconnects) throw this.#lost();
       const pauseMs = this.#drops === 0 ? 0 : Math.min(firstPauseMs * 2 ** (this.#drops - 1), longestPauseMs);
       this.#drops += 1;
       if (pauseMs > 0) await this.#pause(pauseMs, signal);
       try {
-        await this.#connect(signal);
-        const unseen = await this.#unseen(signal);
-        return this.#setBacklog(unseen ?? []);
+        return await connect();
       } catch (error) {
         if (signal.aborted) throw error;
         this.#live = undefined;
@@ -234,9 +261,9 @@ export class TurnFeed {
   }
 }
 
-/** A failure after which nobody knows whether the input arrived. */
-function isUncertain({ kind }: BackendFailure): boolean {
-  return kind === 'network' || kind === 'timeout' || kind === 'server' || kind === 'unknown';
+/** A failure after which nobody knows whether the input arrived, or a vendor that is busy. */
+function isWorthAnother({ kind, retryable }: BackendFailure): boolean {
+  return retryable || kind === 'unknown';
 }
 
 function lastIndex<Item>(items: readonly Item[], isIt: (item: Item) => boolean): number {

@@ -1,14 +1,13 @@
 /** A session that stays open: messages, one after another, and their results. */
 import { AgentFlowError } from '../../errors.js';
 import { Deferred } from '../../internal/deferred.js';
-import type { Prompt } from '../../providers/provider.js';
 import { OperationSpan } from '../telemetry.js';
 import { Limits, Stopped } from './limits.js';
 import type { LoopSession } from './loop-session.js';
-import type { SessionResult, Settings } from './options.js';
+import { type Ask, isOutcome, type SessionResult, type Settings } from './options.js';
 
 interface Message {
-  readonly prompt: Prompt | undefined;
+  readonly ask: Ask | undefined;
   readonly result: Deferred<SessionResult>;
 }
 
@@ -16,15 +15,15 @@ interface Message {
 export async function driveRequest(
   session: LoopSession,
   settings: Settings,
-  prompt: Prompt | undefined,
+  ask: Ask | undefined,
   limits: Limits,
 ): Promise<SessionResult> {
   const { telemetry } = settings;
   const { provider, sessionId } = session.info;
   const span = new OperationSpan('invoke_agent', telemetry.agentName ?? provider, telemetry);
   span.tell({ provider, agentName: telemetry.agentName, conversationId: sessionId });
-  span.tellContent({ prompt, system: settings.system });
-  const request = session.request(prompt, limits, span);
+  span.tellContent({ prompt: isOutcome(ask) ? ask.description : ask, system: settings.system });
+  const request = session.request(ask, limits, span);
   for (;;) {
     const next = await request.next();
     if (!next.done) continue;
@@ -71,10 +70,11 @@ export class LiveSession implements AsyncDisposable {
    * Asks, when what was asked before has been answered. Resolves with the request's result, also when a limit or an
    * interrupt ended it; rejects when the provider failed, or with `CONNECTION_CLOSED` after `close`. Ignoring it is safe.
    *
-   * @param prompt without one, a session that was taken up is brought to its end
+   * @param ask a prompt, or an outcome to work towards; without one, a session that was taken up, or that waits for
+   *   somebody's word, is brought to its end
    */
-  message(prompt?: Prompt): Promise<SessionResult> {
-    const message: Message = { prompt, result: new Deferred() };
+  message(ask?: Ask): Promise<SessionResult> {
+    const message: Message = { ask, result: new Deferred() };
     if (this.#isClosing) message.result.reject(closed());
     else {
       this.#queue.push(message);
@@ -109,11 +109,11 @@ export class LiveSession implements AsyncDisposable {
     if (this.#isClosing) this.#session.close().then(this.#closed.resolve, this.#closed.reject);
   }
 
-  async #answer({ prompt, result: told }: Message): Promise<void> {
+  async #answer({ ask, result: told }: Message): Promise<void> {
     const { clock, timeoutMs, signal } = this.#settings;
     this.#limits = new Limits(clock, timeoutMs, signal);
     try {
-      const result = await driveRequest(this.#session, this.#settings, prompt, this.#limits);
+      const result = await driveRequest(this.#session, this.#settings, ask, this.#limits);
       if (result.error === undefined) told.resolve(result);
       else told.reject(result.error);
       this.#onResult(result);

@@ -1,14 +1,14 @@
 /** A session of a provider that is open: one request after another, each from what the one before has left. */
 import { type AgentFlowError, isAgentFlowError } from '../../errors.js';
-import type { Prompt, Provider } from '../../providers/provider.js';
+import type { Provider } from '../../providers/provider.js';
 import { BackendError } from '../backend-error.js';
 import { failure, failureOf } from '../failure.js';
 import type { OperationSpan } from '../telemetry.js';
 import { untilAborted } from '../until-aborted.js';
 import { type Standing, TurnFeed } from './feed.js';
 import { type Limits, Stopped } from './limits.js';
-import type { SessionInfo, SessionResult, Settings } from './options.js';
-import { type Ending, type LoopEvent, LoopRequest } from './request.js';
+import type { Ask, SessionInfo, SessionResult, Settings } from './options.js';
+import { type Ending, type LoopEvent, LoopRequest, outcomeInput } from './request.js';
 import { RequestTally } from './tally.js';
 import { ToolRunner } from './tools.js';
 
@@ -20,7 +20,8 @@ export async function openLoopSession(
   settings: Settings,
   signal: AbortSignal,
 ): Promise<LoopSession> {
-  const { sessionId, system, messages, clock } = settings;
+  const { sessionId, system, messages, clock, outcome } = settings;
+  if (outcome !== undefined) outcomeInput(provider, outcome);
   const given = Object.entries({ sessionId, system, messages }).filter(([, value]) => value !== undefined);
   try {
     signal.throwIfAborted();
@@ -65,7 +66,7 @@ export class LoopSession {
    * result with an error. A consumer that leaves interrupts the request.
    */
   async *request(
-    prompt: Prompt | undefined,
+    ask: Ask | undefined,
     limits: Limits,
     span?: OperationSpan,
   ): AsyncGenerator<LoopEvent, SessionResult, void> {
@@ -81,7 +82,7 @@ export class LoopSession {
       const standing = await this.#standing(limits.signal);
       const isNew = this.#isNew;
       this.#isNew = false;
-      ending = yield* request.run(prompt, standing, isNew);
+      ending = yield* request.run(ask, standing, isNew);
     } catch (thrown) {
       const stopped = limits.stopped ?? (thrown instanceof Stopped ? thrown : undefined);
       if (stopped === undefined) error = asError(thrown, this.#provider, clock.now());
@@ -91,6 +92,8 @@ export class LoopSession {
       if (ending === undefined) await this.#cutOff(request, limits, true);
       limits.end();
     }
+    // Who has to decide may have done so when the next request begins.
+    if (tally.hasUndecided) this.#mustLook ??= 'cut';
     return this.#result(ending, tally, clock.now() - startedAt, error);
   }
 
@@ -113,7 +116,7 @@ export class LoopSession {
 
   async #standing(signal: AbortSignal): Promise<Standing> {
     const isFound = this.#mustLook === 'found';
-    const nothing: Standing = { pending: [], isInFlight: false, lastTurn: [] };
+    const nothing: Standing = { pending: [], unconfirmed: [], isInFlight: false, lastTurn: [] };
     while (this.#mustLook !== undefined) {
       const standing = await this.#feed.standing(isFound, signal);
       if (standing === undefined) {

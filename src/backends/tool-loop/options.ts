@@ -2,7 +2,15 @@
 import type { Usage } from '../../../schemas/index.js';
 import { type AgentFlowError, InvalidValueError } from '../../errors.js';
 import { type Clock, systemClock } from '../../internal/clock.js';
-import type { Message, OpenOptions, Prompt, Terminal, ToolUse } from '../../providers/provider.js';
+import type {
+  Message,
+  OpenOptions,
+  Outcome,
+  OutcomeGrade,
+  Prompt,
+  Terminal,
+  ToolUse,
+} from '../../providers/provider.js';
 import type { TelemetryOptions } from '../telemetry.js';
 import { MemoryToolJournal, type ToolJournal } from './journal.js';
 
@@ -30,9 +38,23 @@ export type ToolFunction<Context = unknown> = (
   info: ToolCallInfo,
 ) => unknown;
 
-/** Runs tools, and may look at every raw event. */
+/** What is decided about a call that the provider runs itself: why it is denied is for the model. */
+export type Confirmation = 'allow' | 'deny' | { readonly deny: string };
+
+/** Runs tools, decides about those the provider runs, and may look at every raw event. */
 export interface ToolObject<Context = unknown> {
   handleToolCall: ToolFunction<Context>;
+  /**
+   * Decides about a call that the provider does not run before somebody has allowed it; may take as long as the request.
+   * What it throws is a denial. Without it, or where it answers nothing, the request ends as `requires_action` with the
+   * call in `unconfirmed`; a later request of the session asks again.
+   */
+  confirmToolCall?(
+    name: string,
+    input: unknown,
+    context: Context,
+    info: ToolCallInfo,
+  ): Confirmation | undefined | PromiseLike<Confirmation | undefined>;
   /** Sees each event of the provider once, as it came. What it throws changes nothing. */
   handleEvent?(event: unknown, context: Context, info: SessionInfo): void;
 }
@@ -59,11 +81,16 @@ export interface GuardFacts {
   readonly costUsd: number | undefined;
 }
 
-/** How a loop is run. Everything but the prompt holds for all requests of a live session. */
+/** What can be asked: a prompt, or an outcome to work towards. */
+export type Ask = Prompt | Outcome;
+
+/** How a loop is run. Everything but the prompt and the outcome holds for all requests of a live session. */
 export interface LoopOptions<Context = unknown> extends OpenOptions {
   readonly handler: ToolHandler<Context>;
   /** What is asked. @default 'Begin.' in a new session; nothing in one that is taken up */
   readonly prompt?: Prompt;
+  /** Asked in the place of a prompt, of a provider that knows outcomes. */
+  readonly outcome?: Outcome;
   /** Handed to the handler. */
   readonly context?: Context;
   /** Handed to the handler with the session. */
@@ -116,6 +143,10 @@ export interface SessionResult {
   readonly toolUses: readonly ToolUse[];
   /** All calls the provider ran itself. */
   readonly serverToolUses: readonly ToolUse[];
+  /** Calls that wait for somebody to allow them. */
+  readonly unconfirmed: readonly ToolUse[];
+  /** How the outcome was graded last. */
+  readonly outcome?: OutcomeGrade;
   readonly usage: Usage | undefined;
   readonly costUsd?: number;
   /** Every event of the request as the provider sent it. */
@@ -149,17 +180,21 @@ export function settings<Context>(options: LoopOptions<Context>) {
     clock = systemClock,
     ...others
   } = options;
-  const { toolTimeoutMs, maxTokens, maxCostUsd } = others;
+  const { toolTimeoutMs, maxTokens, maxCostUsd, prompt, outcome } = others;
   assertNumbers({ maxTurns, maxTokens, maxCostUsd }, 'a number above 0', (n) => n > 0);
   assertNumbers({ timeoutMs, toolTimeoutMs }, 'a time from 1', (n) => n >= 1);
   assertNumbers({ maxReprompts, maxReconnects }, 'a whole number from 0', (n) => Number.isSafeInteger(n) && n >= 0);
   const tools: ToolObject = (typeof handler === 'function' ? { handleToolCall: handler } : handler) as ToolObject;
   if (typeof tools?.handleToolCall !== 'function')
     throw invalid('handler', 'a function, or an object with handleToolCall', typeof handler);
+  if (outcome !== undefined && prompt !== undefined) throw invalid('outcome', 'an outcome or a prompt', 'both');
+  const ask: Ask | undefined = outcome ?? prompt;
+  if (isOutcome(ask)) assertOutcome(ask);
   const bounds = { maxTurns, timeoutMs, maxReprompts, maxReconnects };
   return {
     ...others,
     ...bounds,
+    ask,
     tools,
     context: context as unknown,
     metadata,
@@ -168,6 +203,21 @@ export function settings<Context>(options: LoopOptions<Context>) {
     telemetry,
     clock,
   };
+}
+
+/** Is it an outcome, and no prompt? */
+export function isOutcome(ask: Ask | undefined): ask is Outcome {
+  return typeof ask === 'object' && ask !== null && !Array.isArray(ask);
+}
+
+/** Throws `INVALID_VALUE` for an outcome that cannot be worked towards. */
+export function assertOutcome({ description, rubric, maxIterations }: Outcome): void {
+  const isText = (value: unknown) => typeof value === 'string' && value !== '';
+  if (!isText(description)) throw invalid('outcome.description', 'a text', typeof description);
+  if (!isText(typeof rubric === 'object' ? rubric?.fileId : rubric))
+    throw invalid('outcome.rubric', 'a text, or an object with fileId', typeof rubric);
+  const isCount = (count: number) => Number.isSafeInteger(count) && count >= 1;
+  assertNumbers({ 'outcome.maxIterations': maxIterations }, 'a whole number from 1', isCount);
 }
 
 function assertNumbers(
@@ -181,6 +231,7 @@ function assertNumbers(
   }
 }
 
-function invalid(path: string, expected: string, received: string): InvalidValueError {
+/** An option that cannot work. */
+export function invalid(path: string, expected: string, received: string): InvalidValueError {
   return new InvalidValueError('option', [{ path, expected, received }]);
 }

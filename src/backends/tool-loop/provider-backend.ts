@@ -11,7 +11,7 @@ import type { LoopEvent } from './request.js';
 /** Options of {@link providerBackend}: those of the loop that do not belong to one prompt. */
 export type ProviderBackendOptions<Context = unknown> = Omit<
   LoopOptions<Context>,
-  'prompt' | 'sessionId' | 'messages' | 'signal'
+  'prompt' | 'outcome' | 'sessionId' | 'messages' | 'signal'
 >;
 
 /** A session of {@link providerBackend}. */

@@ -1,11 +1,27 @@
 /** One request: turns and tool calls, one after another, until the model is done, somebody else has to act, or a limit is reached. */
-import { InvalidValueError } from '../../errors.js';
-import type { Prompt, Provider, ProviderTurn, Terminal, ToolResult, ToolUse } from '../../providers/provider.js';
+import type {
+  Outcome,
+  Provider,
+  ProviderTurn,
+  Terminal,
+  ToolDecision,
+  ToolResult,
+  ToolUse,
+} from '../../providers/provider.js';
 import { failureOf } from '../failure.js';
 import { OperationSpan } from '../telemetry.js';
+import { decide } from './confirmations.js';
 import type { Standing, TurnFeed } from './feed.js';
 import { type Limits, Stopped } from './limits.js';
-import type { LoopLimit, SessionInfo, Settings } from './options.js';
+import {
+  type Ask,
+  assertOutcome,
+  invalid,
+  isOutcome,
+  type LoopLimit,
+  type SessionInfo,
+  type Settings,
+} from './options.js';
 import type { RequestTally } from './tally.js';
 import type { ToolRunner } from './tools.js';
 
@@ -39,6 +55,14 @@ export interface RequestParts {
 
 type Input = { readonly value: unknown };
 
+/** What a turn waits for. */
+interface Waiting {
+  /** Calls that were handed back. */
+  readonly calls: readonly ToolUse[];
+  /** Calls that the provider runs, once somebody has allowed them. */
+  readonly unconfirmed: readonly ToolUse[];
+}
+
 const kickoff = 'Begin.';
 
 /** One request while it runs. */
@@ -58,14 +82,15 @@ export class LoopRequest {
 
   /** Answers what waits in the session first, then asks. Throws {@link Stopped} when a limit is reached. */
   async *run(
-    prompt: Prompt | undefined,
-    { pending, isInFlight, lastTurn }: Standing,
+    ask: Ask | undefined,
+    { pending, unconfirmed, isInFlight, lastTurn }: Standing,
     isNew: boolean,
   ): AsyncGenerator<LoopEvent, Ending, void> {
-    let unasked = prompt ?? (isNew ? kickoff : undefined);
+    let unasked = ask ?? (isNew ? kickoff : undefined);
     let input: Input | undefined;
-    if (pending.length > 0) {
-      input = yield* this.#answer(pending);
+    if (pending.length > 0 || unconfirmed.length > 0) {
+      input = yield* this.#answer({ calls: pending, unconfirmed });
+      if (input === undefined) return this.#idle(lastTurn);
     } else if (!isInFlight) {
       if (unasked === undefined) return this.#idle(lastTurn);
       input = this.#ask(unasked, isNew);
@@ -74,12 +99,12 @@ export class LoopRequest {
     for (;;) {
       const turn = yield* this.#turn(input);
       this.#guard();
-      const uses = turn.terminal === 'requires_action' ? this.#handedBack(turn) : [];
-      if (uses.length > 0) {
+      const waiting = this.#waitsFor(turn);
+      if (waiting !== undefined) {
         this.#assertMayGoOn();
-        input = yield* this.#answer(uses);
-        continue;
-      }
+        input = yield* this.#answer(waiting);
+        if (input !== undefined) continue;
+      } else this.#parts.tally.leaveUndecided([]);
       const { terminal, stopReason } = turn;
       if (terminal !== 'end_turn') return { terminal, stopReason };
       const next = unasked ?? this.#reminder();
@@ -122,31 +147,54 @@ export class LoopRequest {
     }
   }
 
-  /** Runs calls and answers the input that carries their results. */
-  async *#answer(uses: readonly ToolUse[]): AsyncGenerator<LoopEvent, Input, void> {
-    const { provider, tools, tally, limits, span, settings, info } = this.#parts;
-    const calls = [...new Map(uses.map((use) => [use.id, use])).values()];
-    for (const use of calls) yield { type: 'tool_use', use };
+  /** Runs calls, has others decided, and answers the input that carries both; nothing when there is nothing to say. */
+  async *#answer({ calls, unconfirmed }: Waiting): AsyncGenerator<LoopEvent, Input | undefined, void> {
+    const { provider, tally, limits, settings, info } = this.#parts;
+    const open = unconfirmed.filter(({ id }) => !tally.isUndecided(id));
+    const deciding = decide(open, settings, info, limits.signal);
+    // Tools run meanwhile, and one that is cut off is told first.
+    deciding.catch(() => {});
+    const uses = [...new Map(calls.map((use) => [use.id, use])).values()];
+    const results = yield* this.#results(uses);
+    const answers = await deciding;
+    const decided = new Set(answers.map((answer) => answer?.toolUseId));
+    tally.leaveUndecided(unconfirmed.filter(({ id }) => !decided.has(id)));
+    const decisions = answers.filter((answer): answer is ToolDecision => answer !== undefined);
+    if (results.length === 0 && decisions.length === 0) return undefined;
+    if (results.length > 0)
+      await settings.journal.sending(
+        info.sessionId,
+        results.map(({ toolUseId }) => toolUseId),
+      );
+    return { value: provider.resumeInput(uses, results, decisions) };
+  }
+
+  async *#results(uses: readonly ToolUse[]): AsyncGenerator<LoopEvent, readonly ToolResult[], void> {
+    const { tools, tally, limits, span } = this.#parts;
+    if (uses.length === 0) return [];
+    for (const use of uses) yield { type: 'tool_use', use };
     const results: ToolResult[] = [];
-    for await (const result of tools.run(calls, limits.signal, span)) {
+    for await (const result of tools.run(uses, limits.signal, span)) {
       results.push(result);
       if (!result.isError) tally.succeeded(result.name);
       yield { type: 'tool_result', result };
     }
-    const ids = calls.map(({ id }) => id);
-    await settings.journal.sending(info.sessionId, ids);
-    return { value: provider.resumeInput(calls, results) };
+    return results;
   }
 
-  #ask(prompt: Prompt, isFirst: boolean): Input {
+  #ask(ask: Ask, isFirst: boolean): Input {
     const { provider } = this.#parts;
-    return { value: isFirst && provider.kickoffInput ? provider.kickoffInput(prompt) : provider.userInput(prompt) };
+    if (isOutcome(ask)) return { value: outcomeInput(provider, ask) };
+    return { value: isFirst && provider.kickoffInput ? provider.kickoffInput(ask) : provider.userInput(ask) };
   }
 
-  /** The calls a turn waits for; where it does not name them, those that the request has left open. */
-  #handedBack({ toolUses }: ProviderTurn): readonly ToolUse[] {
+  /** What a turn waits for; where it does not name it, what the request has left open. */
+  #waitsFor({ terminal, toolUses, confirmations = [] }: ProviderTurn): Waiting | undefined {
     const { provider, tally } = this.#parts;
-    return toolUses.length > 0 ? toolUses : (provider.pending?.(tally.events) ?? []);
+    if (terminal !== 'requires_action') return undefined;
+    if (toolUses.length > 0 || confirmations.length > 0) return { calls: toolUses, unconfirmed: confirmations };
+    const [calls, unconfirmed] = [provider.pending?.(tally.events), provider.unconfirmed?.(tally.events)];
+    return calls?.length || unconfirmed?.length ? { calls: calls ?? [], unconfirmed: unconfirmed ?? [] } : undefined;
   }
 
   /** What the model is told when it is done without having done what it must. */
@@ -187,9 +235,7 @@ export class LoopRequest {
     }
     if (halt instanceof Promise) {
       halt.catch(() => {});
-      throw new InvalidValueError('option', [
-        { path: 'turnGuard', expected: 'a function that answers at once', received: 'a promise' },
-      ]);
+      throw invalid('turnGuard', 'a function that answers at once', 'a promise');
     }
     if (halt !== undefined) throw new Stopped('turn_guard', halt);
   }
@@ -216,4 +262,11 @@ export class LoopRequest {
     span.tell({ provider: provider.name, conversationId: info.sessionId });
     return span;
   }
+}
+
+/** An outcome as an input. Throws `INVALID_VALUE` for one that cannot be worked towards, by this provider or at all. */
+export function outcomeInput(provider: Provider, outcome: Outcome): unknown {
+  assertOutcome(outcome);
+  if (provider.outcomeInput !== undefined) return provider.outcomeInput(outcome);
+  throw invalid('outcome', `a prompt, for ${provider.name} knows no outcomes`, 'an outcome');
 }

@@ -1,5 +1,5 @@
 import type { Usage } from '../../../schemas/index.js';
-import type { EventPeek, ProviderTurn, ToolUse } from '../../providers/provider.js';
+import type { EventPeek, OutcomeGrade, ProviderTurn, ToolUse } from '../../providers/provider.js';
 import { addUsage } from '../usage.js';
 import { Stopped } from './limits.js';
 import type { SessionResult, Settings } from './options.js';
@@ -13,6 +13,9 @@ export class RequestTally {
   readonly #serverToolUses: ToolUse[] = [];
   /** Tools that were called successfully. */
   readonly #succeeded = new Set<string>();
+  /** Calls that wait for somebody's word, and did not get it in this request. */
+  readonly #undecided = new Map<string, ToolUse>();
+  #outcome: OutcomeGrade | undefined;
   #turns = 0;
   #usage: Usage | undefined;
   #turnText = '';
@@ -42,12 +45,13 @@ export class RequestTally {
   }
 
   /** A turn has come to its end: what it says as a whole takes the place of what its events said one by one. */
-  endTurn({ text, usage, toolUses, serverToolUses }: ProviderTurn): void {
+  endTurn({ text, usage, toolUses, serverToolUses, outcome }: ProviderTurn): void {
     this.#turns += 1;
     this.#texts.push(text);
     this.#toolUses.push(...toolUses);
     this.#serverToolUses.push(...serverToolUses);
     this.#usage = addUsage(this.#usage, usage);
+    this.#outcome = outcome ?? this.#outcome;
     this.#turnText = '';
     this.#turnUsage = undefined;
   }
@@ -67,6 +71,21 @@ export class RequestTally {
     return this.#succeeded.has(tool);
   }
 
+  /** All that waits for somebody's word now. */
+  leaveUndecided(uses: readonly ToolUse[]): void {
+    this.#undecided.clear();
+    for (const use of uses) this.#undecided.set(use.id, use);
+  }
+
+  /** Was it asked about in this request already, and nobody decided? */
+  isUndecided(callId: string): boolean {
+    return this.#undecided.has(callId);
+  }
+
+  get hasUndecided(): boolean {
+    return this.#undecided.size > 0;
+  }
+
   /** Throws when a budget is spent. */
   assertWithinBudget(): void {
     const { maxTokens = Number.POSITIVE_INFINITY, maxCostUsd = Number.POSITIVE_INFINITY } = this.#settings;
@@ -79,15 +98,27 @@ export class RequestTally {
 
   result(): Pick<
     SessionResult,
-    'text' | 'finalText' | 'toolUses' | 'serverToolUses' | 'usage' | 'costUsd' | 'events' | 'turns'
+    | 'text'
+    | 'finalText'
+    | 'toolUses'
+    | 'serverToolUses'
+    | 'unconfirmed'
+    | 'outcome'
+    | 'usage'
+    | 'costUsd'
+    | 'events'
+    | 'turns'
   > {
     const { costUsd, usage } = this;
+    const outcome = this.#outcome;
     const texts = [...this.#texts, this.#turnText];
     return {
       text: texts.filter((text) => text !== '').join('\n'),
       finalText: this.#turnText === '' ? (this.#texts.at(-1) ?? '') : this.#turnText,
       toolUses: this.#toolUses,
       serverToolUses: this.#serverToolUses,
+      unconfirmed: [...this.#undecided.values()],
+      ...(outcome === undefined ? {} : { outcome }),
       usage,
       ...(costUsd === undefined ? {} : { costUsd }),
       events: this.events,

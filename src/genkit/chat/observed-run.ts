@@ -25,11 +25,13 @@ export function observedContext(context: Record<string, unknown>, observer: RunO
 export function observable<State, In, Out, Chunk, Stream, Result extends HandlerResult<Out>>(
   handler: AgentHandler<State, In, Out, Chunk, Stream, Result>,
 ): AgentHandler<State, In, Out, Chunk, Stream, Result> {
-  return async (args) => {
-    const observer = observers.get(args.context);
-    if (observer === undefined) return handler(args);
+  const observed = async (args: HandlerArgs<State, In, Chunk, Stream>, observer: RunObserver): Promise<Result> => {
     await observer.opened(args.session);
     return handler({ ...args, ...endingTurns(args), session: new ObservedSession(args.session, observer) });
+  };
+  return (args) => {
+    const observer = observers.get(args.context);
+    return observer === undefined ? handler(args) : observed(args, observer);
   };
 }
 

@@ -1,9 +1,11 @@
 /** What the events of an invocation say. Source: ReqManagedAgents, and the SDK's `InvokeHarness` types. */
 import type { Usage } from '../../../schemas/index.js';
 import type { EventPeek, ProviderTurn, Terminal, ToolUse } from '../provider.js';
+import { members, type RawEvent } from '../raw-event.js';
+import { addUsage, toUsage } from '../usage.js';
 
 /** A raw event, untouched: an object with one member, which names it. */
-export type HarnessEvent = Readonly<Record<string, unknown>>;
+export type HarnessEvent = RawEvent;
 
 /** What one event says by itself. */
 export function peekHarness(event: HarnessEvent): EventPeek {
@@ -15,11 +17,6 @@ export function peekHarness(event: HarnessEvent): EventPeek {
     // The usage comes after it.
     ...(event.messageStop === undefined ? {} : { ends: true }),
   };
-}
-
-/** Has the invocation told how it ended? */
-export function hasEnded(events: readonly HarnessEvent[]): boolean {
-  return events.some((event) => event.messageStop !== undefined);
 }
 
 /** The events of one invocation; the harness may say several messages, of which the last counts. */
@@ -41,7 +38,7 @@ export function normalizeHarness(events: readonly HarnessEvent[]): ProviderTurn 
       .join('\n'),
     toolUses: calls.filter(isOurs).flatMap(toolUse),
     serverToolUses: calls.filter((block) => !isOurs(block)).flatMap(toolUse),
-    usage: events.map(usageOf).reduce(added, undefined),
+    usage: events.map(usageOf).reduce(addUsage, undefined),
   };
 }
 
@@ -114,22 +111,6 @@ function parsed(json: string): unknown {
   }
 }
 
-/** Input includes what was read from or written to a cache, which Bedrock counts apart. */
-function usageOf(event: HarnessEvent): Usage | undefined {
-  const counts = members(members(event.metadata).usage);
-  const { inputTokens: fresh, outputTokens: output } = counts;
-  if (typeof fresh !== 'number' || typeof output !== 'number') return undefined;
-  const cached = [counts.cacheReadInputTokens, counts.cacheWriteInputTokens];
-  const inputTokens = cached.reduce<number>((sum, count) => sum + (typeof count === 'number' ? count : 0), fresh);
-  return { inputTokens, outputTokens: output, totalTokens: inputTokens + output };
-}
-
-function added(sum: Usage | undefined, one: Usage | undefined): Usage | undefined {
-  if (sum === undefined || one === undefined) return sum ?? one;
-  const total = (name: 'inputTokens' | 'outputTokens' | 'totalTokens') => (sum[name] ?? 0) + (one[name] ?? 0);
-  return { inputTokens: total('inputTokens'), outputTokens: total('outputTokens'), totalTokens: total('totalTokens') };
-}
-
-function members(value: unknown): HarnessEvent {
-  return typeof value === 'object' && value !== null ? (value as HarnessEvent) : {};
+function usageOf({ metadata }: HarnessEvent): Usage | undefined {
+  return toUsage(members(metadata).usage);
 }

@@ -1,9 +1,11 @@
 /** What the events of a managed agent's session say. Source: ReqManagedAgents, and the SDK's types of 2026-04-01. */
 import type { Usage } from '../../../schemas/index.js';
-import type { EventPeek, ProviderTurn, Terminal, ToolUse } from '../provider.js';
+import type { EventPeek, OutcomeGrade, ProviderTurn, Terminal, ToolUse } from '../provider.js';
+import { members, type RawEvent } from '../raw-event.js';
+import { addUsage, toUsage } from '../usage.js';
 
 /** A raw event, untouched. */
-export type ManagedAgentEvent = Readonly<Record<string, unknown>>;
+export type ManagedAgentEvent = RawEvent;
 
 /** What one event says by itself. */
 export function peekManagedAgent(event: ManagedAgentEvent): EventPeek {
@@ -14,47 +16,86 @@ export function peekManagedAgent(event: ManagedAgentEvent): EventPeek {
     ...(text === '' ? {} : { text }),
     ...(usage === undefined ? {} : { usage }),
     ...(isBoundary(event) ? { ends: true } : {}),
+    ...(showsWork(event) ? {} : { isAside: true }),
   };
 }
 
 /** The events of one turn. */
 export function normalizeManagedAgent(events: readonly ManagedAgentEvent[]): ProviderTurn {
   const boundary = events.filter(isBoundary).at(-1);
-  const { type, event_ids: blocking } = members(boundary?.stop_reason);
-  const stopReason = stopReasonOf(boundary, type);
+  const stopReason = stopReasonOf(boundary);
   const terminal = terminals[stopReason] ?? 'terminated';
-  const calls = events.filter((event) => event.type === 'agent.custom_tool_use');
-  const ids = Array.isArray(blocking) ? blocking : calls.map(({ id }) => id);
+  const waiting = terminal === 'requires_action' ? waitingCalls(events) : [];
+  const confirmations = waiting.filter(asksForConfirmation).map(toolUse);
+  const outcome = events.map(gradeOf).filter((grade) => grade !== undefined);
   return {
     terminal,
     stopReason,
     text: events.map(textOf).filter(Boolean).join('\n'),
-    toolUses: terminal === 'requires_action' ? calls.filter(({ id }) => ids.includes(id)).map(toolUse) : [],
-    serverToolUses: events
-      .filter((event) => event.type === 'agent.tool_use' || event.type === 'agent.mcp_tool_use')
-      .map(toolUse),
-    usage: events.map(usageOf).reduce(added, undefined),
+    toolUses: waiting.filter(isHandedBack).map(toolUse),
+    serverToolUses: events.filter(isServerCall).map(toolUse),
+    ...(confirmations.length === 0 ? {} : { confirmations }),
+    usage: events.map(usageOf).reduce(addUsage, undefined),
+    ...(outcome.length === 0 ? {} : { outcome: outcome.at(-1) }),
   };
 }
 
-/** Calls that no later result answers. */
+/** Calls of custom tools that no later result answers, and that the session still waits for. */
 export function pendingCalls(events: readonly ManagedAgentEvent[]): ToolUse[] {
-  const results = events.filter(({ type }) => type === 'user.custom_tool_result');
-  const answered = new Set(results.map(({ custom_tool_use_id: id }) => id));
-  return events.filter(({ type, id }) => type === 'agent.custom_tool_use' && !answered.has(id)).map(toolUse);
+  return waitingCalls(events).filter(isHandedBack).map(toolUse);
+}
+
+/** Calls of Anthropic's or an MCP server's tools that wait to be allowed. */
+export function unconfirmedCalls(events: readonly ManagedAgentEvent[]): ToolUse[] {
+  return waitingCalls(events).filter(asksForConfirmation).map(toolUse);
+}
+
+/** What the session waits for at the end of these events: a status that is no wait takes back what was called before it. */
+function waitingCalls(events: readonly ManagedAgentEvent[]): ManagedAgentEvent[] {
+  const waiting = new Map<unknown, ManagedAgentEvent>();
+  for (const event of events) {
+    if (isHandedBack(event) || isServerCall(event)) waiting.set(event.id, event);
+    if (event.type === 'user.custom_tool_result') waiting.delete(event.custom_tool_use_id);
+    if (event.type === 'user.tool_confirmation') waiting.delete(event.tool_use_id);
+    if (!isBoundary(event) || event.type === 'session.error') continue;
+    const named = blockingIds(event);
+    for (const [id, call] of waiting) {
+      // Where the end names nothing, it waits for all that could be waited for.
+      const isBlocking = named?.includes(id) ?? (isHandedBack(call) || call.evaluated_permission === 'ask');
+      if (!isBlocking || terminals[stopReasonOf(event)] !== 'requires_action') waiting.delete(id);
+    }
+  }
+  return [...waiting.values()];
+}
+
+function blockingIds({ stop_reason: reason }: ManagedAgentEvent): unknown[] | undefined {
+  const { event_ids: ids } = members(reason);
+  return Array.isArray(ids) ? ids : undefined;
+}
+
+function isHandedBack({ type }: ManagedAgentEvent): boolean {
+  return type === 'agent.custom_tool_use';
+}
+
+function isServerCall({ type }: ManagedAgentEvent): boolean {
+  return type === 'agent.tool_use' || type === 'agent.mcp_tool_use';
+}
+
+/** One that is allowed already waits for something else: for the result of a machine that is not Anthropic's. */
+function asksForConfirmation(event: ManagedAgentEvent): boolean {
+  return isServerCall(event) && event.evaluated_permission !== 'allow';
 }
 
 /** Is what was sent among these events, which are newer than it? */
 export function hasArrived(sent: readonly ManagedAgentEvent[], events: readonly ManagedAgentEvent[]): boolean {
-  return sent.every((one) =>
-    events.some(
-      (event) =>
-        event.type === one.type &&
-        (one.type === 'user.custom_tool_result'
-          ? event.custom_tool_use_id === one.custom_tool_use_id
-          : contentText(event) === contentText(one)),
-    ),
-  );
+  return sent.every((one) => events.some((event) => event.type === one.type && identity(event) === identity(one)));
+}
+
+/** What tells one input from another of its type. */
+function identity(event: ManagedAgentEvent): unknown {
+  if (event.type === 'user.custom_tool_result') return event.custom_tool_use_id;
+  if (event.type === 'user.tool_confirmation') return event.tool_use_id;
+  return event.type === 'user.define_outcome' ? event.description : contentText(event);
 }
 
 const terminals: Readonly<Record<string, Terminal>> = {
@@ -76,9 +117,28 @@ function isBoundary({ type, error }: ManagedAgentEvent): boolean {
   return type === 'session.status_idle' || type === 'session.status_terminated' || type === 'session.deleted';
 }
 
-function stopReasonOf(boundary: ManagedAgentEvent | undefined, told: unknown): string {
+/** Only in a turn there is work; the rest, such as a count or an interrupt that came too late, may come when it is over. */
+function showsWork(event: ManagedAgentEvent): boolean {
+  const type = String(event.type);
+  return isBoundary(event) || workTypes.has(type) || /^(agent|span|workflow_run)\./.test(type);
+}
+
+const workTypes: ReadonlySet<string> = new Set([
+  'user.message',
+  'user.define_outcome',
+  'user.custom_tool_result',
+  'user.tool_confirmation',
+  'user.tool_result',
+  'session.status_running',
+  'session.status_rescheduled',
+  'session.thread_status_running',
+  'session.error',
+]);
+
+function stopReasonOf(boundary: ManagedAgentEvent | undefined): string {
   if (boundary === undefined) return 'stream_ended';
   const { type, error } = boundary;
+  const { type: told } = members(boundary.stop_reason);
   if (type === 'session.error') return String(members(error).type ?? 'error');
   if (typeof told === 'string' && (type === 'session.status_idle' || !Object.hasOwn(terminals, told))) return told;
   return type === 'session.status_idle' ? 'unknown' : 'terminated';
@@ -100,22 +160,17 @@ function contentText({ content }: ManagedAgentEvent): string {
     .join('\n');
 }
 
-/** The usage of one model request: input includes what came from or went to a cache. */
-function usageOf({ type, model_usage: counts }: ManagedAgentEvent): Usage | undefined {
-  if (type !== 'span.model_request_end') return undefined;
-  const { input_tokens: fresh, output_tokens: output, ...rest } = members(counts);
-  if (typeof fresh !== 'number' || typeof output !== 'number') return undefined;
-  const cached = [rest.cache_creation_input_tokens, rest.cache_read_input_tokens];
-  const inputTokens = cached.reduce<number>((sum, count) => sum + (typeof count === 'number' ? count : 0), fresh);
-  return { inputTokens, outputTokens: output, totalTokens: inputTokens + output };
+/** What one model request used, or grading an outcome, which Anthropic counts apart. */
+function usageOf({ type, model_usage: ofModel, usage: ofGrader }: ManagedAgentEvent): Usage | undefined {
+  if (type === 'span.outcome_evaluation_end') return toUsage(ofGrader);
+  return type === 'span.model_request_end' ? toUsage(ofModel) : undefined;
 }
 
-function added(sum: Usage | undefined, one: Usage | undefined): Usage | undefined {
-  if (sum === undefined || one === undefined) return sum ?? one;
-  const total = (name: 'inputTokens' | 'outputTokens' | 'totalTokens') => (sum[name] ?? 0) + (one[name] ?? 0);
-  return { inputTokens: total('inputTokens'), outputTokens: total('outputTokens'), totalTokens: total('totalTokens') };
-}
-
-function members(value: unknown): ManagedAgentEvent {
-  return typeof value === 'object' && value !== null ? (value as ManagedAgentEvent) : {};
+function gradeOf({ type, result, explanation, iteration }: ManagedAgentEvent): OutcomeGrade | undefined {
+  if (type !== 'span.outcome_evaluation_end') return undefined;
+  return {
+    verdict: String(result ?? 'unknown'),
+    explanation: typeof explanation === 'string' ? explanation : '',
+    iteration: typeof iteration === 'number' ? iteration : 0,
+  };
 }

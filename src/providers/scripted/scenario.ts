@@ -1,16 +1,26 @@
 /** What a scripted provider plays, and what it says. */
 import type { Usage } from '../../../schemas/index.js';
-import type { Prompt, Terminal, ToolResult } from '../provider.js';
+import type { Outcome, OutcomeGrade, Prompt, Terminal, ToolDecision, ToolResult } from '../provider.js';
 
 /** What happens in a turn, step by step. */
 export type ScriptedStep =
   | { readonly type: 'text'; readonly text: string }
   /** A call that is handed back. */
   | { readonly type: 'tool'; readonly id: string; readonly name: string; readonly input?: unknown }
-  /** A call the provider runs itself. */
-  | { readonly type: 'server_tool'; readonly id: string; readonly name: string; readonly input?: unknown }
+  /** A call the provider runs itself; one that `asks` waits for somebody's word. */
+  | {
+      readonly type: 'server_tool';
+      readonly id: string;
+      readonly name: string;
+      readonly input?: unknown;
+      readonly asks?: true;
+    }
+  /** How an outcome was graded. */
+  | { readonly type: 'grade'; readonly grade: OutcomeGrade }
   | { readonly type: 'usage'; readonly usage: Usage }
-  /** Ends the turn. By default a turn ends by itself: `requires_action` when it has called a tool, else `end_turn`. */
+  /** Says nothing, and may come after the end of a turn. */
+  | { readonly type: 'aside' }
+  /** Ends the turn. By default a turn ends by itself: `requires_action` when it waits for a call, else `end_turn`. */
   | { readonly type: 'stop'; readonly terminal: Terminal; readonly reason?: string }
   /** The connection is lost here, as a clean end or with an error. The provider itself goes on. */
   | { readonly type: 'drop'; readonly how: 'end' | 'error' }
@@ -20,7 +30,13 @@ export type ScriptedStep =
 /** What a scripted provider is sent. */
 export type ScriptedInput =
   | { readonly type: 'user'; readonly prompt: Prompt }
-  | { readonly type: 'results'; readonly results: readonly ToolResult[] };
+  | { readonly type: 'outcome'; readonly outcome: Outcome }
+  | {
+      readonly type: 'results';
+      readonly results: readonly ToolResult[];
+      /** What was decided about calls that ask; absent when none did. */
+      readonly decisions?: readonly ToolDecision[];
+    };
 
 /** The session a turn belongs to, as it stands. */
 export interface ScriptedTurnInfo {
@@ -49,6 +65,8 @@ export interface ScriptedProviderOptions {
   readonly name?: string;
   /** False for a provider that cannot say what it has told already. @default true */
   readonly hasHistory?: boolean;
+  /** True for a provider that knows outcomes. @default false */
+  readonly hasOutcomes?: boolean;
   /**
    * What becomes of each sending, in order, beyond the last one it is `ok`: `lost` arrives although the sender sees an
    * error, `refused` does not arrive. In streaming mode only.

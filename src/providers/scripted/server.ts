@@ -194,7 +194,8 @@ function interruptible() {
 }
 
 function defaultStop(steps: readonly ScriptedStep[]): ScriptedStep {
-  return { type: 'stop', terminal: steps.some(({ type }) => type === 'tool') ? 'requires_action' : 'end_turn' };
+  const waits = steps.some((step) => step.type === 'tool' || (step.type === 'server_tool' && step.asks === true));
+  return { type: 'stop', terminal: waits ? 'requires_action' : 'end_turn' };
 }
 
 function lostConnection(): TypeError {

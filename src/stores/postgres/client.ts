@@ -1,4 +1,5 @@
 /** The Postgres clients a store can work with, and how a statement is run on one. */
+import { createHash } from 'node:crypto';
 import { AgentFlowError, InvalidValueError } from '../../errors.js';
 
 /** The part of a Postgres client that is used here. A `Client` and a `Pool` of `pg` and a `PGlite` fit as they are. */
@@ -38,15 +39,23 @@ export type PostgresSource =
       readonly client: PostgresClient;
     };
 
-/** A statement, and the name under which a connection may keep it prepared. */
+/** A statement, and the name under which a connection may keep it prepared; without one it never is. */
 export interface Statement {
-  readonly name: string;
+  readonly name?: string;
   readonly text: string;
+}
+
+/** A statement whose name no other text has, so that versions of this package that share a pooler never mix theirs up. */
+export function statement(name: string, text: string): Statement {
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, 8);
+  return { name: `${name}_${hash}`, text };
 }
 
 /** How `pg` is told to prepare a statement once per connection. */
 interface PreparingClient {
-  query(statement: Statement & { readonly values: readonly unknown[] }): Promise<{ readonly rows: unknown[] }>;
+  query(
+    statement: Required<Statement> & { readonly values: readonly unknown[] },
+  ): Promise<{ readonly rows: unknown[] }>;
 }
 
 /** The queries of all stores on one connection, and of what listens on it: `pg` wants them one after another. */
@@ -69,10 +78,14 @@ const mostAttempts = 100;
 export class PostgresConnection {
   readonly #client: PostgresClient;
   readonly #isPool: boolean;
-  readonly #isPreparing: boolean;
+  #isPreparing: boolean;
 
-  /** Throws `INVALID_VALUE` for a client that cannot query. */
-  constructor(source: PostgresSource, isPreparing: boolean) {
+  /**
+   * Throws `INVALID_VALUE` for a client that cannot query.
+   *
+   * @param isPreparing whether statements are kept prepared; by default for clients of `pg`
+   */
+  constructor(source: PostgresSource, isPreparing: boolean | undefined) {
     const isPool = 'pool' in source;
     const client = isPool ? source.pool : source.client;
     if (typeof client?.query !== 'function') {
@@ -82,7 +95,7 @@ export class PostgresConnection {
     }
     this.#client = client;
     this.#isPool = isPool;
-    this.#isPreparing = isPreparing;
+    this.#isPreparing = isPreparing ?? isOfPg(client);
   }
 
   /** The rows of the answer. `Row` is what the statement selects. */
@@ -92,9 +105,9 @@ export class PostgresConnection {
         const query = () => this.#query(statement, values);
         return (await (this.#isPool ? query() : inTurn(this.#client, query))).rows as Row[];
       } catch (error) {
-        // The statement was undone as a whole and sees more the next time; only stricter isolation than the usual asks for it.
-        if (sqlStateOf(error) === serializationFailure && attempt < mostAttempts) continue;
-        throw failed(error);
+        // The statement was undone as a whole and sees more the next time; hardly ever, but under stricter isolation than usual.
+        const isToRepeat = statesOfCollisions.includes(sqlStateOf(error)) || this.#givesUpPreparing(error);
+        if (!isToRepeat || attempt === mostAttempts) throw failed(error);
       }
     }
   }
@@ -104,13 +117,28 @@ export class PostgresConnection {
     return (await this.rows<Row>(statement, ...values))[0];
   }
 
+  /** Something stands between us and the database that mixes up what is prepared: nothing was done, and goes without. */
+  #givesUpPreparing(error: unknown): boolean {
+    if (!statesOfMixedUpStatements.includes(sqlStateOf(error))) return false;
+    this.#isPreparing = false;
+    return true;
+  }
+
   #query({ name, text }: Statement, values: unknown[]): Promise<{ readonly rows: unknown[] }> {
-    if (!this.#isPreparing) return this.#client.query(text, values);
+    if (!this.#isPreparing || name === undefined) return this.#client.query(text, values);
     return (this.#client as PostgresClient & PreparingClient).query({ name, text, values });
   }
 }
 
-const serializationFailure = '40001';
+/** Those of `pg` know how to prepare a statement; what else has a `query` may not. */
+function isOfPg(client: PostgresClient): boolean {
+  return 'totalCount' in client || 'getTypeParser' in client;
+}
+
+/** Serialization failure and deadlock. */
+const statesOfCollisions: readonly (string | undefined)[] = ['40001', '40P01'];
+/** A prepared statement is not there, or is there already. */
+const statesOfMixedUpStatements: readonly (string | undefined)[] = ['26000', '42P05'];
 /** An undefined table, column or sequence, and the state that the schema itself raises. */
 const statesOfWrongTables: readonly (string | undefined)[] = ['42P01', '42703', '55000'];
 

@@ -1,7 +1,7 @@
-/** The connection that listens for releases. */
-import { type Ear, type OpenEar, Releases } from '../../session/releases.js';
+/** The connection that listens. */
+import { type Ear, Notices, type OpenEar } from '../../session/releases.js';
 import { inTurn, type PostgresClient, type PostgresPool, type PostgresSource } from './client.js';
-import { releaseChannel } from './statements.js';
+import { channel } from './phrases.js';
 
 /** What a connection of `pg` tells. */
 interface TellingClient extends PostgresClient {
@@ -12,24 +12,24 @@ interface TellingClient extends PostgresClient {
 type Listener = (event?: { readonly payload?: string }) => void;
 
 /** One for each client, whatever the number of stores and tenants on it. */
-const known = new WeakMap<PostgresClient, Releases>();
+const known = new WeakMap<PostgresClient, Notices>();
 
-/** How releases are told on this client; `undefined` when it cannot listen. */
-export function releasesOf(source: PostgresSource): Releases | undefined {
+/** How things are told on this client; `undefined` when it cannot listen. */
+export function noticesOf(source: PostgresSource): Notices | undefined {
   const client = 'pool' in source ? source.pool : source.client;
   const open = 'pool' in source ? inPool(source.pool) : onClient(source.client);
   if (open === undefined) return undefined;
-  const releases = known.get(client) ?? new Releases(open);
-  known.set(client, releases);
-  return releases;
+  const notices = known.get(client) ?? new Notices(open);
+  known.set(client, notices);
+  return notices;
 }
 
 /** The only connection of a pool must not be the one that listens: those who release need one too. */
 function inPool(pool: PostgresPool): OpenEar | undefined {
   if (typeof pool.connect !== 'function' || (pool.options?.max ?? 2) < 2) return undefined;
-  return async (onRelease, onEnd) => {
+  return async (onTold, onEnd) => {
     const client = await pool.connect();
-    if (canTell(client)) return listen(client, onRelease, onEnd, (isBroken) => client.release(isBroken));
+    if (canTell(client)) return listen(client, onTold, onEnd, (isBroken) => client.release(isBroken));
     client.release();
     throw new TypeError('The connections of this pool have no events');
   };
@@ -38,7 +38,7 @@ function inPool(pool: PostgresPool): OpenEar | undefined {
 function onClient(client: PostgresClient): OpenEar | undefined {
   // A pool that is passed off as a client has events too, but not those of its connections.
   if (!canTell(client) || 'totalCount' in client) return undefined;
-  return (onRelease, onEnd) => listen(client, onRelease, onEnd, () => {});
+  return (onTold, onEnd) => listen(client, onTold, onEnd, () => {});
 }
 
 function canTell(client: PostgresClient): client is TellingClient {
@@ -47,11 +47,11 @@ function canTell(client: PostgresClient): client is TellingClient {
 
 async function listen(
   client: TellingClient,
-  onRelease: (token: string) => void,
+  onTold: (token: string | undefined) => void,
   onEnd: () => void,
   giveBack: (isBroken: boolean) => void,
 ): Promise<Ear> {
-  const told: Listener = (event) => onRelease(event?.payload ?? '');
+  const told: Listener = (event) => onTold(event?.payload ?? '');
   let isOver = false;
   const leave = (isBroken: boolean) => {
     if (isOver) return;
@@ -70,14 +70,14 @@ async function listen(
   client.on('error', broken);
   client.on('end', broken);
   try {
-    await inTurn(client, () => client.query(`LISTEN ${releaseChannel}`));
+    await inTurn(client, () => client.query(`LISTEN ${channel}`));
   } catch (error) {
     leave(true);
     throw error;
   }
   const stop = () => {
     if (isOver) return;
-    inTurn(client, () => client.query(`UNLISTEN ${releaseChannel}`)).then(
+    inTurn(client, () => client.query(`UNLISTEN ${channel}`)).then(
       () => leave(false),
       () => leave(true),
     );

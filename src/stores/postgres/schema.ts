@@ -5,7 +5,7 @@ import { InvalidValueError } from '../../errors.js';
 export const defaultTablePrefix = 'genkitx_agent_';
 
 /** Raised by one with every change of the tables; `migrations` has one entry for each. */
-const schemaVersion = 1;
+const schemaVersion = 2;
 const prefixPattern = /^[a-z_][a-z0-9_]{0,39}$/;
 
 /** Refuses a prefix that would have to be quoted, or that leaves no room for the name, with `INVALID_VALUE`. */
@@ -102,5 +102,39 @@ function migrations(p: string): readonly string[] {
       PRIMARY KEY (session, id_key)
     );
     CREATE INDEX ${p}inputs_pending ON ${p}inputs (session, place) WHERE NOT done;`,
+    `    -- What is added to a session is added under the lock of its row: asking once more on every save whether the session
+    -- is there costs a quarter of it.
+    LOCK TABLE ${p}sessions, ${p}versions, ${p}inputs;
+    ALTER TABLE ${p}versions DROP CONSTRAINT ${p}versions_session_fkey;
+    ALTER TABLE ${p}inputs DROP CONSTRAINT ${p}inputs_session_fkey;
+    ALTER TABLE ${p}sessions
+      ADD kept_until timestamptz, -- free, but until then only for those who waited for the release
+      ADD abort_reason text, -- somebody asks the run that holds the session to end
+      ADD feed bigint, -- what is kept of the feed are the rows of this number
+      ADD feed_run text, -- the owner of the lease under which it was said
+      ADD feed_first bigint, -- the number of the oldest entry that is kept
+      ADD feed_from bigint, -- the number of the first entry of the last append
+      ADD feed_end bigint, -- the number of the next entry
+      ADD feed_until timestamptz, -- while its run holds the session it is kept anyway
+      ADD feed_sweep_at timestamptz, -- not before feed_until, and seldom changed
+      ADD watched_from bigint; -- somebody waits for more, and the next entry was this one then; -1 when none was said yet
+    CREATE INDEX ${p}sessions_to_end ON ${p}sessions (key) WHERE abort_reason IS NOT NULL;
+    CREATE INDEX ${p}sessions_to_sweep ON ${p}sessions (feed_sweep_at) WHERE feed_sweep_at IS NOT NULL;
+    CREATE TABLE ${p}feeds (
+      session bigint NOT NULL,
+      feed bigint NOT NULL,
+      start bigint NOT NULL, -- the number of the first entry in this row
+      count integer NOT NULL,
+      data text NOT NULL, -- JSON, one after another with commas between: what was appended at once
+      PRIMARY KEY (session, feed, start)
+    );
+    CREATE FUNCTION ${p}erase() RETURNS trigger LANGUAGE plpgsql AS $erase$
+    BEGIN
+      EXECUTE format('DELETE FROM %I.${p}versions WHERE session = $1', TG_TABLE_SCHEMA) USING OLD.key;
+      EXECUTE format('DELETE FROM %I.${p}inputs WHERE session = $1', TG_TABLE_SCHEMA) USING OLD.key;
+      EXECUTE format('DELETE FROM %I.${p}feeds WHERE session = $1', TG_TABLE_SCHEMA) USING OLD.key;
+      RETURN NULL;
+    END $erase$;
+    CREATE TRIGGER erase AFTER DELETE ON ${p}sessions FOR EACH ROW EXECUTE FUNCTION ${p}erase();`,
   ];
 }

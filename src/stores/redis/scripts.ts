@@ -4,26 +4,32 @@
  *
  * The keys of a session are, in this order:
  *
- * 1. a hash with what is known of it: `id`, `tenant`, `owner`, `fence`, `until`, `awaited`, `head`, `checkpoint`, `born`,
- *    `listed`, `saving`, `parentId`, `parentVersion`, `created`, `updated`, `inputs`
+ * 1. a hash with what is known of it: `id`, `tenant`, `owner`, `fence`, `until`, `awaited`, `kept`, `head`, `checkpoint`,
+ *    `born`, `listed`, `saving`, `parentId`, `parentVersion`, `created`, `updated`, `inputs`, and of its feed `feedRun`,
+ *    `feedFirst`, `feedEnd`, `feedUntil`, `watched`, `abort`
  * 2. a list of its versions without a gap, the last one is the head: the version of its whole record, a space, JSON
  * 3. a hash of its inputs by id: attempt, a space, `1` when done, a space, JSON
  * 4. a sorted set of the ids of its pending inputs, in the order they were accepted
+ * 5. a list of the entries of its feed, as JSON; it expires by itself
+ *
+ * Only those that need the fifth are given it.
  */
 import { script } from './client.js';
 
 /** A session that is not in the listing yet is forgotten a day after its lease: its creation was never answered. */
 const forgottenAfterMs = 24 * 60 * 60 * 1_000;
+/** How long a session that was released is kept for those who waited: time to hear of it, even on a machine that is busy. */
+const keptForThoseWhoWaitedMs = 500;
 
 /** The time, in microseconds and in milliseconds. Numbers from 10^14 on would be written with an exponent. */
-const time = `
+export const time = `
 local clock = redis.call('TIME')
 local micros = clock[1] * 1000000 + clock[2]
 local now = math.floor(micros / 1000)
 local function digits(number) return string.format('%.0f', number) end`;
 
 /** `ARGV[1]` and `ARGV[2]` are the owner and the fence. */
-const isHeld = `
+export const isHeld = `
 local lease = redis.call('HMGET', KEYS[1], 'owner', 'fence')
 local held = lease[1] == ARGV[1] and lease[2] == ARGV[2]`;
 
@@ -31,20 +37,36 @@ local held = lease[1] == ARGV[1] and lease[2] == ARGV[2]`;
 const forget = `
 local function forgetAfter(ms)
   if ms < 1 or redis.call('HEXISTS', KEYS[1], 'listed') == 1 then return end
-  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, digits(ms)) end
+  for place = 1, 4 do redis.call('PEXPIRE', KEYS[place], digits(ms)) end
 end`;
 
 /** `ARGV[...]` is the channel, then what is told there: only where somebody waits. */
 const tell = (channel: number) => `
-if redis.call('HDEL', KEYS[1], 'awaited') == 1 then redis.call('PUBLISH', ARGV[${channel}], ARGV[${channel + 1}]) end`;
+local function tell(mark, what)
+  if redis.call('HDEL', KEYS[1], mark) == 1 then redis.call('PUBLISH', ARGV[${channel}], ARGV[${channel + 1}] .. what) end
+end`;
 
-/** owner, milliseconds, takeover, id, tenant → the fence, and what was created but not listed; nothing while another has it. */
-export const acquire = script(`${time}${forget}
-local s = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'until', 'head', 'listed', 'born')
-if s[1] and s[1] ~= ARGV[1] and tonumber(s[3]) > now and ARGV[3] ~= '1' then return false end
+/**
+ * owner, milliseconds, takeover, id, tenant, since which fence it was waited for or nothing, channel, what is told → the
+ * fence, and what was created but not listed; nothing while another has it.
+ */
+export const acquire = script(`${time}${forget}${tell(7)}
+local s = redis.call('HMGET', KEYS[1],
+  'owner', 'fence', 'until', 'head', 'listed', 'born', 'kept', 'watched', 'feedRun', 'feedUntil')
+local isHeld = s[1] and tonumber(s[3]) > now
+if ARGV[3] ~= '1' and s[1] ~= ARGV[1] then
+  if isHeld then return false end
+  local hasWaited = ARGV[6] ~= '' and s[2] and tonumber(s[2]) >= tonumber(ARGV[6])
+  if s[7] and tonumber(s[7]) > now and not hasWaited then return false end
+end
 local fence = digits(math.max(micros, (tonumber(s[2]) or 0) + 1))
 local lease = { 'owner', ARGV[1], 'fence', fence, 'until', digits(now + ARGV[2]) }
 redis.call('HSET', KEYS[1], 'id', ARGV[4], 'tenant', ARGV[5], unpack(lease))
+if s[7] then redis.call('HDEL', KEYS[1], 'kept') end
+if s[1] ~= ARGV[1] then redis.call('HDEL', KEYS[1], 'abort') end
+if s[8] then tell('watched', ' grown') end
+-- A feed that has expired does not come back.
+if s[9] and tonumber(s[10]) <= now and not (isHeld and s[9] == s[1]) then redis.call('HDEL', KEYS[1], 'feedRun') end
 forgetAfter(ARGV[2] + ${forgottenAfterMs})
 return { fence, s[4] and not s[5] and s[6] }`);
 
@@ -52,32 +74,47 @@ return { fence, s[4] and not s[5] and s[6] }`);
 export const renew = script(`${time}${forget}${isHeld}
 if not held then return 0 end
 redis.call('HSET', KEYS[1], 'until', digits(now + ARGV[3]))
+-- While its run holds the session a feed is kept.
+local life = redis.call('PTTL', KEYS[5])
+if life >= 0 and life < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[5], ARGV[3]) end
 forgetAfter(ARGV[3] + ${forgottenAfterMs})
 return 1`);
 
 /** owner, fence, channel, what is told. What was held but never saved leaves nothing behind. */
-export const release = script(`${isHeld}
+export const release = script(`${time}${isHeld}${tell(3)}
 if not held then return 0 end
-${tell(3)}
-if redis.call('HEXISTS', KEYS[1], 'head') == 0 then redis.call('DEL', unpack(KEYS))
-else redis.call('HDEL', KEYS[1], 'owner') end
+local s = redis.call('HMGET', KEYS[1], 'head', 'awaited', 'feedUntil')
+tell('awaited', '')
+tell('watched', ' grown')
+if not s[1] then
+  redis.call('DEL', unpack(KEYS))
+  return 1
+end
+redis.call('HDEL', KEYS[1], 'owner', 'abort')
+if s[2] then redis.call('HSET', KEYS[1], 'kept', digits(now + ${keptForThoseWhoWaitedMs})) end
+if s[3] then redis.call('PEXPIREAT', KEYS[5], s[3]) end
 return 1`);
 
-/** Marks the session as awaited; 0 when it is free. */
+/**
+ * since which fence it was waited for or nothing: marks the session as awaited → the fence that is waited for or the next
+ * one; nothing when the session is free for who asks.
+ */
 export const awaitRelease = script(`${time}
-local s = redis.call('HMGET', KEYS[1], 'owner', 'until')
-if not s[1] or tonumber(s[2]) <= now then return 0 end
+local s = redis.call('HMGET', KEYS[1], 'owner', 'until', 'fence', 'kept')
+local isHeld = s[1] and tonumber(s[2]) > now
+local hasWaited = ARGV[1] ~= '' and s[3] and tonumber(s[3]) >= tonumber(ARGV[1])
+if not isHeld and (hasWaited or not s[4] or tonumber(s[4]) <= now) then return false end
 redis.call('HSET', KEYS[1], 'awaited', '1')
-return 1`);
+return isHeld and s[3] or digits(tonumber(s[3]) + 1)`);
 
 /**
  * owner, fence, expected head, is it a whole record, JSON, how many to keep or nothing, a name for this save, parent's id and
  * version or nothing → `saved` and what is not listed yet, `lost`, or `conflict` and the head. A save that comes again,
  * because a client lost the connection before the answer and sent it once more, is the same save.
  */
-export const save = script(`${time}${forget}${isHeld}
-if not held then return { 'lost' } end
-local s = redis.call('HMGET', KEYS[1], 'head', 'checkpoint', 'listed', 'born', 'saving')
+export const save = script(`${time}${forget}
+local s = redis.call('HMGET', KEYS[1], 'head', 'checkpoint', 'listed', 'born', 'saving', 'owner', 'fence')
+if s[6] ~= ARGV[1] or s[7] ~= ARGV[2] then return { 'lost' } end
 if s[5] == ARGV[7] then return { 'saved', not s[3] and s[4] } end
 local head = tonumber(s[1]) or 0
 if head ~= tonumber(ARGV[3]) then return { 'conflict', tostring(head) } end
@@ -86,7 +123,7 @@ local checkpoint = ARGV[4] == '1' and version or tonumber(s[2])
 local born = s[4]
 redis.call('HSET', KEYS[1], 'head', version, 'checkpoint', checkpoint, 'updated', digits(now), 'saving', ARGV[7])
 if version == 1 then
-  born = lease[2]
+  born = s[7]
   redis.call('HSET', KEYS[1], 'born', born, 'created', digits(now))
   if ARGV[8] ~= '' then redis.call('HSET', KEYS[1], 'parentId', string.sub(ARGV[8], 2), 'parentVersion', ARGV[9]) end
 end
@@ -107,7 +144,7 @@ return { 'saved', not s[3] and born }`);
 export const markListed = script(`
 if redis.call('HGET', KEYS[1], 'born') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'listed', '1')
-for _, key in ipairs(KEYS) do redis.call('PERSIST', key) end
+for place = 1, 4 do redis.call('PERSIST', KEYS[place]) end
 return 1`);
 
 /** version or nothing → the session and the texts of one version of it; nothing when there is none. */
@@ -142,9 +179,10 @@ forgetAfter(redis.call('PTTL', KEYS[1]))
 return ARGV[6]`);
 
 /** channel, what is told → what was created, if anything was. */
-export const erase = script(`
+export const erase = script(`${tell(1)}
 local born = redis.call('HGET', KEYS[1], 'born')
-${tell(1)}
+tell('awaited', '')
+tell('watched', ' grown')
 redis.call('DEL', unpack(KEYS))
 return born`);
 

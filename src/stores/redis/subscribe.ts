@@ -1,5 +1,5 @@
-/** The connection that is subscribed to releases. */
-import { type Ear, type OpenEar, Releases } from '../../session/releases.js';
+/** The connection that is subscribed. */
+import { type Ear, Notices, type OpenEar } from '../../session/releases.js';
 import { isIoRedis, type RedisClient } from './client.js';
 
 type Listener = (...args: unknown[]) => void;
@@ -14,16 +14,16 @@ interface Subscriber {
 }
 
 /** One for each client and channel, whatever the number of stores and tenants on it. */
-const known = new WeakMap<RedisClient, Map<string, Releases>>();
+const known = new WeakMap<RedisClient, Map<string, Notices>>();
 
-/** How releases are told on this channel; `undefined` when the client cannot be duplicated. */
-export function releasesOn(client: RedisClient, channel: string): Releases | undefined {
+/** How things are told on this channel; `undefined` when the client cannot be duplicated. */
+export function noticesOn(client: RedisClient, channel: string): Notices | undefined {
   if (typeof client.duplicate !== 'function') return undefined;
-  const channels = known.get(client) ?? new Map<string, Releases>();
+  const channels = known.get(client) ?? new Map<string, Notices>();
   known.set(client, channels);
-  const releases = channels.get(channel) ?? new Releases(subscribe(client, channel));
-  channels.set(channel, releases);
-  return releases;
+  const notices = channels.get(channel) ?? new Notices(subscribe(client, channel));
+  channels.set(channel, notices);
+  return notices;
 }
 
 /**
@@ -31,7 +31,7 @@ export function releasesOn(client: RedisClient, channel: string): Releases | und
  * whoever still waits opens another one.
  */
 function subscribe(client: RedisClient, channel: string): OpenEar {
-  return async (onRelease, onEnd): Promise<Ear> => {
+  return async (onTold, onEnd): Promise<Ear> => {
     const subscriber = client.duplicate?.() as Subscriber;
     let isOver = false;
     const stop = () => {
@@ -48,11 +48,11 @@ function subscribe(client: RedisClient, channel: string): OpenEar {
     for (const event of ['error', 'close', 'reconnecting', 'end']) subscriber.on(event, broken);
     try {
       if (isIoRedis(client)) {
-        subscriber.on('message', (_channel, token) => onRelease(String(token)));
+        subscriber.on('message', (_channel, token) => onTold(String(token)));
         await subscriber.subscribe(channel);
       } else {
         await subscriber.connect?.();
-        await subscriber.subscribe(channel, (token) => onRelease(String(token)));
+        await subscriber.subscribe(channel, (token) => onTold(String(token)));
       }
     } catch (error) {
       stop();

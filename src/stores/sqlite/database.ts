@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AgentFlowError, InvalidValueError, isAgentFlowError } from '../../errors.js';
 import { openSqliteFile, type SqliteDatabase, type SqliteStatement } from './client.js';
-import { createTables, hasTables } from './schema.js';
+import { hasTables, makeTables } from './schema.js';
 
 /** Where the database is. */
 export type SqliteSource =
@@ -64,7 +64,17 @@ export class SqliteConnection {
 
   /** All is written, durably, or nothing. */
   async write<T>(work: (queries: Queries) => T): Promise<T> {
-    return (await this.#open()).run('BEGIN IMMEDIATE', work);
+    return (await this.#open()).write('FULL', work);
+  }
+
+  /** All is written or nothing, and it is not flushed by itself: a power cut may take it back, but nothing before it. */
+  async writeLightly<T>(work: (queries: Queries) => T): Promise<T> {
+    return (await this.#open()).write('NORMAL', work);
+  }
+
+  /** A number that changes when another connection has written. */
+  async dataVersion(): Promise<number> {
+    return (await this.#open()).dataVersion();
   }
 
   /** Moves what was written from the write-ahead log to the file, and empties the log unless somebody reads there. */
@@ -99,6 +109,8 @@ class OpenDatabase {
   readonly #database: SqliteDatabase;
   readonly #onClose: () => void;
   readonly #statements = new Map<string, SqliteStatement>();
+  /** How much the next commit is flushed, as SQLite knows it. */
+  #synchronous: 'FULL' | 'NORMAL' = 'FULL';
   readonly #queries: Queries = {
     row: <Row>(sql: string, ...parameters: SqlValue[]) => this.#prepared(sql).get(...parameters) as Row | undefined,
     rows: <Row>(sql: string, ...parameters: SqlValue[]) => this.#prepared(sql).all(...parameters) as Row[],
@@ -118,7 +130,7 @@ class OpenDatabase {
     if (wanted !== undefined) this.#database.exec(`PRAGMA busy_timeout = ${wanted}`);
     if (!hasTables(this.#database)) {
       this.run('BEGIN IMMEDIATE', () => {
-        if (!hasTables(this.#database)) createTables(this.#database);
+        if (!hasTables(this.#database)) makeTables(this.#database);
       });
     }
     this.#database.exec('PRAGMA journal_mode = WAL');
@@ -137,6 +149,22 @@ class OpenDatabase {
       this.#rollBack();
       throw failed('failed', error);
     }
+  }
+
+  write<T>(synchronous: 'FULL' | 'NORMAL', work: (queries: Queries) => T): T {
+    if (this.#synchronous !== synchronous) {
+      this.#try(() => this.#database.exec(`PRAGMA synchronous = ${synchronous}`));
+      this.#synchronous = synchronous;
+    }
+    return this.run('BEGIN IMMEDIATE', work);
+  }
+
+  dataVersion(): number {
+    let version = 0;
+    this.#try(() => {
+      version = this.#queries.row<{ data_version: number }>('PRAGMA data_version')?.data_version ?? 0;
+    });
+    return version;
   }
 
   emptyLog(): void {

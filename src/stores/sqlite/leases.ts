@@ -26,7 +26,8 @@ export function acquireLease(
   queries.run(
     `INSERT INTO sessions (key, tenant, id, owner, fence, lease_until) VALUES (?, ?, ?, ?, ?, ${nowInMs} + ?)
      ON CONFLICT (tenant, id) DO UPDATE
-     SET owner = excluded.owner, fence = excluded.fence, lease_until = excluded.lease_until`,
+     SET owner = excluded.owner, fence = excluded.fence, lease_until = excluded.lease_until,
+         abort_reason = CASE WHEN owner = excluded.owner THEN abort_reason END`,
     fence,
     key.tenant,
     key.id,
@@ -50,7 +51,7 @@ export function releaseLease(queries: Queries, tenant: string, lease: SessionLea
   const session = heldSession(queries, tenant, lease);
   if (session === undefined) return;
   if (session.head === 0) eraseSession(queries, session.key);
-  else queries.run('UPDATE sessions SET owner = NULL WHERE key = ?', session.key);
+  else queries.run('UPDATE sessions SET owner = NULL, abort_reason = NULL WHERE key = ?', session.key);
 }
 
 /** The session, if the lease is the current one: owner and fence are looked at in the transaction that writes. */
@@ -65,7 +66,8 @@ export function heldSession(
 
 /** Removes every row of a session. */
 export function eraseSession(queries: Queries, key: number): void {
-  for (const table of ['versions', 'inputs']) queries.run(`DELETE FROM ${table} WHERE session = ?`, key);
+  for (const table of ['versions', 'inputs', 'feeds', 'feed_entries'])
+    queries.run(`DELETE FROM ${table} WHERE session = ?`, key);
   queries.run('DELETE FROM sessions WHERE key = ?', key);
 }
 

@@ -5,7 +5,25 @@ import type { SqliteDatabase } from './client.js';
 /** Written into the file's header, so that no other program's database is ever taken for ours. */
 const applicationId = 0x67_78_61_73;
 /** Raised by one with every change of the tables. */
-const schemaVersion = 1;
+const schemaVersion = 2;
+
+/** New in version 2. */
+const feedTables = `
+CREATE INDEX sessions_to_end ON sessions (key) WHERE abort_reason IS NOT NULL;
+CREATE TABLE feeds (
+  session INTEGER PRIMARY KEY,
+  run TEXT NOT NULL, -- the owner of the lease under which it was said
+  "end" INTEGER NOT NULL, -- how many entries there have been
+  kept_until INTEGER NOT NULL -- milliseconds since the Unix epoch; while its run holds the session it is kept anyway
+) STRICT;
+CREATE INDEX feeds_by_age ON feeds (kept_until);
+CREATE TABLE feed_entries (
+  session INTEGER NOT NULL,
+  start INTEGER NOT NULL, -- the number of the first entry in this row
+  data TEXT NOT NULL, -- JSON array, what was appended at once
+  PRIMARY KEY (session, start)
+) STRICT, WITHOUT ROWID;
+`;
 
 const tables = `
 CREATE TABLE counter (
@@ -26,6 +44,7 @@ CREATE TABLE sessions (
   parent_version INTEGER,
   created_at TEXT,
   updated_at TEXT,
+  abort_reason TEXT, -- somebody asks the run that holds the session to end
   UNIQUE (tenant, id)
 ) STRICT;
 CREATE UNIQUE INDEX sessions_in_order ON sessions (tenant, place) WHERE place IS NOT NULL;
@@ -48,28 +67,43 @@ CREATE TABLE inputs (
   UNIQUE (session, id)
 ) STRICT;
 CREATE INDEX inputs_pending ON inputs (session) WHERE done = 0;
+${feedTables}
 PRAGMA application_id = ${applicationId};
 PRAGMA user_version = ${schemaVersion};
 `;
 
+/** What leads from version 1 to version 2. */
+const fromVersion1 = `
+ALTER TABLE sessions ADD COLUMN abort_reason TEXT; -- somebody asks the run that holds the session to end
+${feedTables}
+PRAGMA user_version = 2;
+`;
+
 /**
- * Does the database hold our tables? False for an empty one. Throws `STORE_FAILED` for one that holds something else or
- * was written by another version of this package.
+ * Does the database hold our tables, as they are now? False for an empty one and for tables of an older version. Throws
+ * `STORE_FAILED` for a database that holds something else or was written by a newer version of this package.
  */
 export function hasTables(database: SqliteDatabase): boolean {
+  return versionOf(database) === schemaVersion;
+}
+
+/** Makes the tables in an empty database, or brings older ones up to date. Belongs into a transaction. */
+export function makeTables(database: SqliteDatabase): void {
+  const version = versionOf(database);
+  if (version === 0) database.exec(tables);
+  if (version === 1) database.exec(fromVersion1);
+}
+
+/** The version of our tables; 0 in an empty database. */
+function versionOf(database: SqliteDatabase): number {
   const number = (sql: string) => (database.prepare(`SELECT ${sql} AS number`).get() as { number: number }).number;
   const version = number('(SELECT user_version FROM pragma_user_version)');
   if (number('(SELECT application_id FROM pragma_application_id)') === applicationId) {
-    if (version === schemaVersion) return true;
+    if (version <= schemaVersion) return version;
     throw unusable(`has tables of version ${version}, and this version of the package knows version ${schemaVersion}`);
   }
-  if (version === 0 && number('(SELECT count(*) FROM sqlite_schema)') === 0) return false;
+  if (version === 0 && number('(SELECT count(*) FROM sqlite_schema)') === 0) return 0;
   throw unusable('belongs to another program; sessions need a database of their own');
-}
-
-/** Makes the tables in an empty database. */
-export function createTables(database: SqliteDatabase): void {
-  database.exec(tables);
 }
 
 function unusable(why: string): AgentFlowError {

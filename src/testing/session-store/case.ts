@@ -10,6 +10,8 @@ export interface StoreUnderTest {
   readonly store: SessionStore;
   /** Opens what the store has written anew, as another process would. Skip the cases that need it if nothing is kept. */
   reopen?(): Promise<SessionStore>;
+  /** Opens a second store on the same database, beside the first. Left out, the store itself is used in its place. */
+  another?(): Promise<SessionStore>;
   /** Moves the clock that the store's leases go by, in milliseconds. Leave it out when it is not yours to move. */
   advance?(ms: number): void | Promise<void>;
   /** Called after the case, whether it passed or not. */

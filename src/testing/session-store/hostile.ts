@@ -6,7 +6,7 @@ import { allIds, create, hold, mustLoad, newestRecord, patch, refused, type Stor
 const ttlMs = 60_000;
 
 /** Texts that some store, somewhere, would take for one another, for a path or for a query. */
-const hostileTexts: readonly string[] = [
+export const hostileTexts: readonly string[] = [
   ...['', ' ', '.', '..', '/', '../../etc/passwd', 'C:\\Windows', 'a/b', 'a:b', '%2e%2e', '%00', '\n'],
   ...['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'null', 'undefined', '0', '1e3'],
   ...["'; DROP TABLE sessions; --", '" OR ""="', '?', '$1', '%', '_', '*', '[]', '["a"]', '{}'],
@@ -16,7 +16,8 @@ const hostileTexts: readonly string[] = [
   ...['x'.repeat(1_000_000), `${'x'.repeat(999_999)}y`],
 ];
 
-const hostileRecord: unknown = JSON.parse(
+/** JSON that some store, somewhere, would give back changed. */
+export const hostileRecord: unknown = JSON.parse(
   '{"__proto__":{"polluted":true},"constructor":null,"":"","a/b~c":[0,-1.5e-7,1e21,true,null,""],"toJSON":"x",' +
     '"text":"\\u0000\\ud800 \\udfff \\u2028 é e\\u0301 😀 \\" \\\\ \'; --","deep":[[[[{"x":[]}]]]]}',
 );

@@ -79,6 +79,41 @@ describe('streams', () => {
     expect(await errorOf(result)).toMatchObject({ kind: 'network', message: 'reset' });
   });
 
+  test('that cannot be connected at first are tried again too, before anything is sent', async () => {
+    const clock = new ManualClock();
+    const busy = () => Object.assign(new TypeError('busy'), { status: 503 });
+    const connecting = async (failures: number, maxReconnects: number, sessionId?: string) => {
+      const connects = Array.from({ length: failures }, busy);
+      const provider = scriptedProvider({ mode: 'streaming', connects, turns: [[text('a')]] });
+      const own = sessionId === undefined ? {} : { sessionId };
+      const result = runSession(provider, { handler, prompt: 'Hi', clock, maxReconnects, ...own });
+      result.catch(() => {});
+      while ((await stateOf(result)) === 'pending') clock.advance(500);
+      return { provider, result };
+    };
+    for (const sessionId of [undefined, 'theirs']) {
+      const { provider, result } = await connecting(2, 3, sessionId);
+      expect((await result).text).toBe('a');
+      expect([provider.connections, provider.inputs.length]).toEqual([3, 1]);
+    }
+    const { provider, result } = await connecting(9, 3);
+    expect(await errorOf(result)).toMatchObject({ kind: 'overloaded', failure: { status: 503 } });
+    expect([provider.connections, provider.inputs.length]).toEqual([3, 0]);
+    const impatient = await connecting(1, 0);
+    expect(await errorOf(impatient.result)).toMatchObject({ kind: 'overloaded' });
+    expect(impatient.provider.connections).toBe(1);
+  });
+
+  test('that could not be connected are tried as patiently for the next message', async () => {
+    const clock = new ManualClock();
+    const connects = [undefined, reset(), reset(), reset(), reset()];
+    const provider = scriptedProvider({ mode: 'streaming', connects, turns: [[text('a'), drop()], [text('b')]] });
+    const session = await startSession(provider, { handler, clock, maxReconnects: 3 });
+    expect(await errorOf(inTheEnd(clock, session.message('one')))).toMatchObject({ kind: 'network' });
+    expect(await inTheEnd(clock, session.message('two'))).toMatchObject({ text: 'b' });
+    await session.close();
+  });
+
   test('are tried again as often as something new comes from them', async () => {
     const clock = new ManualClock();
     const steps = Array.from({ length: 50 }, (_, index) => [
@@ -145,6 +180,33 @@ describe('an input whose sending failed', () => {
     const provider = scriptedProvider({ mode: 'streaming', hasHistory: false, turns, sends: ['refused'] });
     expect(await errorOf(runSession(provider, { handler }))).toMatchObject({ kind: 'network' });
     expect(provider.inputs).toEqual([]);
+  });
+
+  test('because the vendor is busy is sent again when the vendor says', async () => {
+    const clock = new ManualClock();
+    const provider = scriptedProvider({ mode: 'streaming', turns });
+    if (provider.mode !== 'streaming') throw new Error('not streaming');
+    let sends = 0;
+    const busy = Object.create(provider, {
+      send: {
+        value: async (...all: Parameters<typeof provider.send>) => {
+          sends += 1;
+          if (sends > 1) return provider.send(...all);
+          throw Object.assign(new TypeError('busy'), { status: 429, headers: { 'retry-after': '7' } });
+        },
+      },
+    });
+    const result = runSession(busy, { handler, clock });
+    for (const [ms, hasArrived] of [
+      [6_999, false],
+      [1, true],
+    ] as const) {
+      await quiet();
+      clock.advance(ms);
+      await quiet();
+      expect(provider.inputs.length > 0).toBe(hasArrived);
+    }
+    expect((await result).terminal).toBe('end_turn');
   });
 
   test('is not sent again when it was refused', async () => {

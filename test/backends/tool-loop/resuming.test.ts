@@ -88,6 +88,13 @@ describe.each(modes)('a session that is taken up (%s)', (mode) => {
     expect(scripted.inputs).toHaveLength(2);
   });
 
+  test('is not in the middle of a turn for what may be said between two', async () => {
+    const scripted = provider([[text('one'), stop('end_turn'), { type: 'aside' }], [text('two')]]);
+    await runSession(scripted, { handler: () => '', sessionId, prompt: 'Hi' });
+    expect(await runSession(scripted, { handler: () => '', sessionId })).toMatchObject({ text: 'one', turns: 0 });
+    expect(await runSession(scripted, { handler: () => '', sessionId, prompt: 'And?' })).toMatchObject({ text: 'two' });
+  });
+
   test('that has ended for good is told to have', async () => {
     const scripted = provider([[text('x'), stop('terminated', 'retries_exhausted')]]);
     await runSession(scripted, { handler: () => '', sessionId, prompt: 'Hi' });

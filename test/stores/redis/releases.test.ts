@@ -58,6 +58,8 @@ describe.skipIf(noRedis !== undefined)(`releases${reason}`, () => {
       });
 
       test('one connection is subscribed for all, and closed when nobody waits', async () => {
+        // Those of the cases before linger.
+        await eventually(async () => ((await subscribers()) === 0 ? true : undefined));
         const client = await open();
         const keyPrefix = `case-${++prefixes}:`;
         const stores = [

@@ -1,0 +1,139 @@
+/** Attaching to the run of a session, wherever it runs: in this process directly, elsewhere through the store's feed. */
+import { CursorSchema } from '../../schemas/index.js';
+import type { Attachment, AttachOptions } from '../connection/attachment.js';
+import type { RunEnd } from '../connection/connection.js';
+import { isAfter } from '../connection/watching.js';
+import { AgentFlowError } from '../errors.js';
+import type { Clock } from '../internal/clock.js';
+import type { RunFeed, SessionStore } from '../session/store.js';
+import { checked } from './checks.js';
+import { type AttachedRun, asAttached, type LocalRun, type LocalRuns } from './feed/attached-run.js';
+import { asFeedEntry } from './feed/entries.js';
+import { RemoteRun } from './feed/remote-run.js';
+
+/** Whose runs are looked for. */
+export interface RunSources<Stream> {
+  readonly runs: LocalRuns<Stream>;
+  readonly store: SessionStore | undefined;
+  readonly clock: Clock;
+  readonly leaseTtlMs: number;
+}
+
+/** The agents of this process, under the stores they share. */
+const neighbours = new WeakMap<SessionStore, Set<LocalRuns<unknown>>>();
+
+/** Makes the runs of an agent known to the other agents of this process that have the same store. */
+export function shareRuns(store: SessionStore, runs: LocalRuns<unknown>): void {
+  neighbours.set(store, (neighbours.get(store) ?? new Set()).add(runs));
+}
+
+/** Attaches at once; what goes wrong arrives when it is watched or aborted. Throws `INVALID_VALUE` for a cursor that is none. */
+export function attach<Stream>(
+  sources: RunSources<Stream>,
+  sessionId: string,
+  { from, signal }: AttachOptions = {},
+): Attachment<Stream> {
+  if (from !== undefined) checked(CursorSchema, from, 'option');
+  const finding = new Finding(sources, sessionId, from);
+  const run = finding.start();
+  run.catch(() => {});
+  const options = { ...(from === undefined ? {} : { after: from }), ...(signal === undefined ? {} : { signal }) };
+  return {
+    sessionId,
+    abort: async (reason): Promise<RunEnd> => (await run).abort(reason),
+    [Symbol.asyncIterator]: () => iterate(async () => (await run).watch(options)),
+  };
+}
+
+/** The iterator that is still looked for. */
+function iterate<T>(find: () => Promise<AsyncIterableIterator<T>>): AsyncIterableIterator<T> {
+  let found: Promise<AsyncIterableIterator<T>> | undefined;
+  const iterator: AsyncIterableIterator<T> = {
+    async next() {
+      found ??= find();
+      return (await found).next();
+    },
+    async return() {
+      found ??= find();
+      const finished = { value: undefined, done: true } as const;
+      return (await found.catch(() => undefined))?.return?.() ?? finished;
+    },
+    [Symbol.asyncIterator]: () => iterator,
+  };
+  return iterator;
+}
+
+/** The search for the run to attach to. */
+class Finding<Stream> {
+  readonly #sources: RunSources<Stream>;
+  readonly #sessionId: string;
+  readonly #from: AttachOptions['from'];
+
+  constructor(sources: RunSources<Stream>, sessionId: string, from: AttachOptions['from']) {
+    this.#sources = sources;
+    this.#sessionId = sessionId;
+    this.#from = from;
+  }
+
+  /** Looks into this process in the call itself, so that nothing of a run there is missed. */
+  async start(): Promise<AttachedRun<Stream>> {
+    const local = this.#localRuns();
+    const holding = local.find(({ hasSession }) => hasSession);
+    const seen = local.find(({ run }) => run === this.#from?.run);
+    const feed = this.#sources.store?.feed;
+    if (seen !== undefined) return asAttached(seen);
+    if (holding !== undefined && (this.#from === undefined || feed === undefined)) return asAttached(holding);
+    if (feed !== undefined) return this.#startFromFeed(feed, holding);
+    const [waiting] = local;
+    if (waiting !== undefined) return asAttached(waiting);
+    throw notRunning(this.#sources.store === undefined ? '' : '; its store keeps no feeds of runs in others');
+  }
+
+  #localRuns(): LocalRun<Stream>[] {
+    const { store, runs } = this.#sources;
+    const agents = (store === undefined ? undefined : neighbours.get(store)) ?? [];
+    const all = new Set<LocalRuns<Stream>>([runs, ...(agents as Iterable<LocalRuns<Stream>>)]);
+    return [...all].flatMap((one) => [...one.runsOf(this.#sessionId)]);
+  }
+
+  async #startFromFeed(feed: RunFeed, holding: LocalRun<Stream> | undefined): Promise<AttachedRun<Stream>> {
+    const from = this.#from;
+    const state = from === undefined ? 'gone' : await this.#stateOf(feed, from);
+    if (from !== undefined && state === 'going on') return this.#remote(feed, from.run);
+    if (holding !== undefined) return asAttached(holding);
+    const newest = await feed.read(this.#sessionId, { from: 0, limit: 1 });
+    // One that is here may have got the session meanwhile, or is about to.
+    const local = this.#localRuns();
+    const opening = newest?.isHeld ? local.find(({ run }) => run === newest.run) : local[0];
+    if (opening !== undefined) return asAttached(opening);
+    if (from !== undefined && state === 'seen' && !newest?.isHeld) return this.#remote(feed, from.run);
+    if (newest === undefined) throw notRunning(', and nothing is kept of one in another');
+    return this.#remote(feed, newest.run);
+  }
+
+  /** Is there more to come of a run than what was seen of it? */
+  async #stateOf(feed: RunFeed, from: NonNullable<AttachOptions['from']>): Promise<'going on' | 'seen' | 'gone'> {
+    const { run } = from;
+    const oldest = await feed.read(this.#sessionId, { run, from: 0, limit: 1 });
+    if (oldest === undefined) return 'gone';
+    if (oldest.isHeld) return 'going on';
+    // The last two: how the run ended, and what it said before.
+    const last = await feed.read(this.#sessionId, { run, from: Math.max(0, oldest.end - 2), limit: 2 });
+    const entries = (last?.entries ?? []).map(asFeedEntry);
+    const hasMore = entries.some((entry) => {
+      const [turn, attempt, seq] = entry.at;
+      return !('runEnd' in entry || 'turnStart' in entry) && isAfter({ run, turn, attempt, seq }, from);
+    });
+    return hasMore ? 'going on' : 'seen';
+  }
+
+  #remote(feed: RunFeed, run: string): AttachedRun<Stream> {
+    const { store, clock, leaseTtlMs } = this.#sources;
+    if (store === undefined) throw notRunning('');
+    return new RemoteRun<Stream>({ store, feed, sessionId: this.#sessionId, run, clock, leaseTtlMs });
+  }
+}
+
+function notRunning(why: string): AgentFlowError {
+  return new AgentFlowError('SESSION_NOT_RUNNING', `No run is open for this session in this process${why}`);
+}

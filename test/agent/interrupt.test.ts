@@ -1,0 +1,93 @@
+/** `connection.interrupt()`: the turn that is being answered is cut short, and nothing else. */
+import { describe, expect, it } from 'vitest';
+import { z } from '../../schemas/zod.js';
+import { MemorySessionStore } from '../../src/stores/memory.js';
+import { testAgent } from '../support/agents.js';
+import { UnsteadyStore } from '../support/unsteady-store.js';
+import { collect, Gate, quiet } from '../support/waiting.js';
+
+/** Says `begun`, and answers `stay` when it is interrupted; knows why. */
+function agentThatStays(store?: UnsteadyStore) {
+  const reasons: unknown[] = [];
+  const config = { inputSchema: z.string(), streamSchema: z.string(), ...(store === undefined ? {} : { store }) };
+  const agent = testAgent(config, async ({ turns, responder }) => {
+    const answered: string[] = [];
+    await turns(
+      async (input, { signal }) => {
+        if (input === 'stay') {
+          await responder.send('begun');
+          await new Promise((resolve) => signal.addEventListener('abort', resolve));
+          reasons.push(signal.reason);
+        }
+        answered.push(input);
+        await responder.send(input);
+      },
+      { onInterrupt: () => responder.send('cut') },
+    );
+    return { output: answered };
+  });
+  return { ...agent, reasons };
+}
+
+describe('interrupt', () => {
+  it('ends the turn, told why, and the run goes on with what waits', async () => {
+    const agent = agentThatStays();
+    const conn = agent.open();
+    void conn.send('stay');
+    void conn.send('next');
+    const first = conn.receive();
+    expect(await first.next()).toEqual({ value: 'begun', done: false });
+    expect(await conn.interrupt('enough')).toBe(true);
+    expect(await collect(first)).toEqual(['cut']);
+    expect(await collect(conn.receive())).toEqual(['next']);
+    expect(agent.reasons).toMatchObject([{ code: 'TURN_INTERRUPTED', cause: 'enough' }]);
+    conn.close();
+    expect(await conn.output()).toMatchObject({ output: ['stay', 'next'], finishReason: 'stop' });
+  });
+
+  it('reaches a turn whose input is just being recorded', async () => {
+    const store = new UnsteadyStore(new MemorySessionStore());
+    const recording = new Gate();
+    store.before = (call) => (call === 'accept' ? recording.opened : undefined);
+    const conn = agentThatStays(store).open();
+    void conn.send('stay', { id: '1' });
+    await quiet();
+    expect(await conn.interrupt()).toBe(true);
+    recording.open();
+    expect(await collect(conn.receive())).toEqual(['cut']);
+    conn.close();
+    expect((await conn.output()).output).toEqual([]);
+  });
+
+  it('is told where there is nothing to cut short: before a turn, after it, and when the run has ended', async () => {
+    const conn = agentThatStays().open();
+    await quiet();
+    expect(await conn.interrupt()).toBe(false);
+    void conn.send('a');
+    expect(await collect(conn.receive())).toEqual(['a']);
+    expect(await conn.interrupt()).toBe(false);
+    void conn.send('b');
+    expect(await collect(conn.receive())).toEqual(['b']);
+    conn.close();
+    await conn.output();
+    expect(await conn.interrupt()).toBe(false);
+  });
+
+  it('is told that a loop written by hand cannot be cut short', async () => {
+    const gate = new Gate();
+    const agent = testAgent({}, async ({ inputStream }) => {
+      const order: unknown[] = [];
+      for await (const input of inputStream) {
+        order.push(input);
+        await gate.opened;
+      }
+      return { output: order };
+    });
+    const conn = agent.open();
+    await conn.send(1);
+    expect(await conn.interrupt()).toBe(false);
+    gate.open();
+    conn.close();
+    expect((await conn.output()).output).toEqual([1]);
+  });
+});
