@@ -68,7 +68,7 @@ describe('the command line', () => {
     expect(claudeArguments({ ...nothing, flags: { worktree: true } })).not.toContain('true');
   });
 
-  // AgentWorkshop passed unknown options through in silence (seed-systems §4.4).
+  // AgentWorkshop passed unknown options through in silence.
   it.each([
     [{ permissionMode: 'yolo' }, 'permissionMode', 'default | acceptEdits'],
     [{ modle: 'opus' }, 'modle', 'an option'],
@@ -142,7 +142,7 @@ describe('the messages', () => {
     expect(translated(...strange)).toEqual([]);
   });
 
-  // AgentWorkshop took `is_error: true` for a success (seed-systems §4.4).
+  // AgentWorkshop took `is_error: true` for a success.
   it.each([
     [
       { subtype: 'error_max_turns', is_error: false },

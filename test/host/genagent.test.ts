@@ -1,4 +1,4 @@
-/** The 45 behaviours of GenAgent, mended rules included, one test each, by name; `seed-systems.md` §1. */
+/** The 45 behaviours of GenAgent, mended rules included, one test each, by name. */
 import { describe, expect, it } from 'vitest';
 import { halt, noreply, proceed, prompt, skip, type TurnInfo } from '../../src/host/host.js';
 import { Deferred } from '../../src/internal/deferred.js';
