@@ -15,6 +15,8 @@ export interface ConversationOptions {
 
 /** How long a question waits before somebody should be told. */
 const patienceMs = 1_000;
+/** How long an answer that is cut short may take to notice. */
+const graceMs = 1_000;
 
 export class Conversation {
   readonly #chat: Chat;
@@ -25,6 +27,7 @@ export class Conversation {
   #connection: Connection<Input, Chunk, unknown> | undefined;
   #isAnswering = false;
   #wasInterrupted = false;
+  #grace: NodeJS.Timeout | undefined;
 
   constructor(chat: Chat, { sessionId, onWaiting = () => {} }: ConversationOptions = {}) {
     this.#chat = chat;
@@ -63,6 +66,7 @@ export class Conversation {
       if (!this.#wasInterrupted) throw error;
     } finally {
       this.#isAnswering = false;
+      clearTimeout(this.#grace);
     }
   }
 
@@ -71,8 +75,13 @@ export class Conversation {
     if (!this.#isAnswering) return false;
     this.#isAnswering = false;
     this.#wasInterrupted = true;
-    void this.#cutShort();
+    void this.#cutShort(this.#connection);
     return true;
+  }
+
+  /** Ends whatever goes on, now. */
+  abort(): void {
+    this.#connection?.abort('by the user');
   }
 
   /** Goes on in a copy of the session; the original stays as it is. */
@@ -98,13 +107,11 @@ export class Conversation {
     await connection?.[Symbol.asyncDispose]();
   }
 
-  async #cutShort(): Promise<void> {
-    const connection = this.#connection;
-    const isCut = await connection?.interrupt('by the user');
-    if (isCut) return;
-    // The question still waits for the session: it is taken back.
-    connection?.abort('interrupted by the user');
-    await this.close();
+  async #cutShort(connection: Connection<Input, Chunk, unknown> | undefined): Promise<void> {
+    const abort = () => connection?.abort('by the user');
+    // A model that heeds no signal is left alone; a question that still waits for the session is taken back.
+    this.#grace = setTimeout(abort, graceMs);
+    if (!(await connection?.interrupt('by the user'))) abort();
   }
 
   async #leave(next: string): Promise<void> {

@@ -13,7 +13,9 @@ export async function talk(terminal: Terminal, conversation: Conversation): Prom
     const isSecond = performance.now() - pressedAt < doublePressMs;
     pressedAt = performance.now();
     const hasInterrupted = conversation.interrupt();
-    if (isSecond || !hasInterrupted) terminal.close();
+    if (hasInterrupted && !isSecond) return;
+    terminal.close();
+    conversation.abort();
   });
   for await (const line of terminal.lines()) {
     if (line.trim() === '') continue;

@@ -8,7 +8,7 @@ export type SendPolicy =
   | 'queue'
   /** Hand it to the running turn if that listens for it, else wait in line. Needs `turns()`. */
   | 'steer'
-  /** Cut the running turn short, then run this one next. Needs `turns()`; elsewhere it goes to the front of the line. */
+  /** Cut the running turn short and run this one before all that wait in line. Needs `turns()`; elsewhere it only goes ahead. */
   | 'interrupt'
   /** Refuse it with `TURN_BUSY`. */
   | 'reject';

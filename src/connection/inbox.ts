@@ -14,6 +14,8 @@ export interface WaitingInput<In> {
   readonly receipt: Deferred<SendReceipt>;
   /** The session knows already that it is to be run. */
   readonly isRecorded?: boolean;
+  /** Sent with the policy `interrupt`: it goes ahead of those that were not. */
+  readonly isUrgent?: boolean;
 }
 
 /** The turn that is running, as far as a sender may touch it. */
@@ -60,7 +62,8 @@ export class Inbox<In> {
   send(input: In, id: string | undefined, policy: SendPolicy): Promise<SendReceipt> {
     const known = id === undefined ? undefined : this.#known?.get(id);
     if (known !== undefined) return asDuplicate(known);
-    const entry: WaitingInput<In> = { input, id, attempt: 1, receipt: new Deferred() };
+    const isUrgent = policy === 'interrupt';
+    const entry: WaitingInput<In> = { input, id, attempt: 1, receipt: new Deferred(), isUrgent };
     const refusal = this.#place(entry, policy);
     if (refusal !== undefined) entry.receipt.reject(refusal);
     else if (id !== undefined) this.#remember(id, entry.receipt.promise);
@@ -127,12 +130,10 @@ export class Inbox<In> {
     if (this.#queue.length >= this.#maxQueued) {
       return new AgentFlowError('INPUT_QUEUE_FULL', `${this.#maxQueued} inputs already wait for the agent`);
     }
-    if (policy === 'interrupt') {
-      this.interrupt();
-      this.#queue.unshift(entry);
-    } else {
-      this.#queue.push(entry);
-    }
+    if (entry.isUrgent) this.interrupt();
+    const isAheadOf = ({ isUrgent }: WaitingInput<In>) => entry.isUrgent && !isUrgent;
+    const place = this.#queue.findIndex(isAheadOf);
+    this.#queue.splice(place < 0 ? this.#queue.length : place, 0, entry);
     this.#wakeTakers();
     return undefined;
   }

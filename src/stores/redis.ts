@@ -67,6 +67,9 @@ interface TenantScope {
   readonly tenants: readonly string[];
 }
 
+/** `saved` and what is not listed yet, `lost`, or `conflict` and the head. */
+type Saved = [outcome: string, detail: Field];
+
 /** Sessions that a listing looks at in one go. */
 const listedAtOnce = 500;
 
@@ -153,8 +156,16 @@ export class RedisSessionStore implements SessionStore {
     const keep = keepVersions === undefined ? '' : String(keepVersions);
     const given = [String(expectedVersion), isWhole ? '1' : '', data, keep, randomUUID()];
     // Marked, because an empty text is an id too.
-    const from = parent === undefined ? ['', ''] : [`=${escapedText(parent.sessionId)}`, String(parent.version)];
-    const answer = (await this.#run(scripts.save, session, ...held(lease), ...given, ...from)) as [string, Field];
+    const from = parent === undefined ? [] : [`=${escapedText(parent.sessionId)}`, String(parent.version)];
+    // Later ones touch nothing else, and what is not sent costs nothing.
+    const touched = expectedVersion === 0 ? session.keys : session.versionKeys;
+    const answer = (await this.#shared.connection.run(
+      scripts.save,
+      touched,
+      ...held(lease),
+      ...given,
+      ...from,
+    )) as Saved;
     const [outcome, detail] = answer;
     if (outcome === 'lost') throw new LeaseLostError(lease.sessionId);
     if (outcome === 'conflict') throw new SessionConflictError(lease.sessionId, expectedVersion, Number(detail));

@@ -224,6 +224,14 @@ describe('policies', () => {
     expect(await inputs(inbox, 2)).toEqual(['now', 'a']);
   });
 
+  it('interrupt: several of them keep the order they were sent in', async () => {
+    const inbox = new Inbox<string>(10);
+    inbox.turnStarted(runningTurn(false));
+    void inbox.send('later', undefined, 'queue');
+    for (const input of ['first', 'second']) void inbox.send(input, undefined, 'interrupt');
+    expect(await inputs(inbox, 3)).toEqual(['first', 'second', 'later']);
+  });
+
   it('interrupt: cuts short the turn that is about to start', async () => {
     const inbox = new Inbox<string>(10);
     void inbox.send('a', undefined, 'queue');

@@ -126,6 +126,22 @@ describe('a terminal', () => {
     expect(screen.text).not.toContain('never ending second');
   });
 
+  it('leaves a model alone that heeds no signal, and goes on', async () => {
+    const { screen, press, left } = sitDown(async (question, say, signal) => {
+      if (question !== 'stubborn') return echo(question, say, signal);
+      say('so far');
+      await new Promise(() => {});
+    });
+    press('stubborn\r');
+    await screen.until('so far');
+    press(ctrlC);
+    await screen.until('(interrupted)');
+    press('and now\r');
+    await screen.until('you said: and now');
+    press(ctrlD);
+    await left;
+  });
+
   it('takes a second Ctrl-C, a while later, for the next answer', async () => {
     const { screen, press, left } = sitDown(async (question, say, signal) => {
       say(`about ${question}`);
@@ -212,7 +228,8 @@ describe('a conversation', () => {
     const answer = second.ask('yours').next();
     expect(second.interrupt()).toBe(true);
     expect(second.interrupt()).toBe(false);
-    await expect(answer).rejects.toMatchObject({ code: 'RUN_ABORTED' });
+    expect(await answer).toEqual({ value: undefined, done: true });
+    expect(second.wasInterrupted).toBe(true);
     await first.close();
     expect((await first.saved())?.state.messages).toHaveLength(2);
   });

@@ -6,6 +6,8 @@ import { escapedText } from '../../session/store-checks.js';
 export interface SessionKeys {
   readonly id: string;
   readonly keys: readonly [string, ...string[]];
+  /** The first two of them. */
+  readonly versionKeys: readonly [string, string];
   /** The first and the fifth of them. */
   readonly feedKeys: readonly [string, string];
   readonly token: string;
@@ -16,8 +18,9 @@ export function sessionKeys(keyPrefix: string, tenant: string, sessionId: string
   const id = escapedText(sessionId);
   const token = hashOf(tenant + id);
   const key = `${keyPrefix}{${token}}`;
-  const keys = [key, `${key}:versions`, `${key}:inputs`, `${key}:pending`] as const;
-  return { id, keys, feedKeys: [key, `${key}:feed`], token };
+  const versionKeys = [key, `${key}:versions`] as const;
+  const keys = [...versionKeys, `${key}:inputs`, `${key}:pending`] as const;
+  return { id, keys, versionKeys, feedKeys: [key, `${key}:feed`], token };
 }
 
 /** With all five keys. */

@@ -12,7 +12,7 @@
  * 4. a sorted set of the ids of its pending inputs, in the order they were accepted
  * 5. a list of the entries of its feed, as JSON; it expires by itself
  *
- * Only those that need the fifth are given it.
+ * Only those that need the fifth are given it, and saves after the first only the first two.
  */
 import { script } from './client.js';
 
@@ -125,7 +125,7 @@ redis.call('HSET', KEYS[1], 'head', version, 'checkpoint', checkpoint, 'updated'
 if version == 1 then
   born = s[7]
   redis.call('HSET', KEYS[1], 'born', born, 'created', digits(now))
-  if ARGV[8] ~= '' then redis.call('HSET', KEYS[1], 'parentId', string.sub(ARGV[8], 2), 'parentVersion', ARGV[9]) end
+  if ARGV[8] then redis.call('HSET', KEYS[1], 'parentId', string.sub(ARGV[8], 2), 'parentVersion', ARGV[9]) end
 end
 local count = redis.call('RPUSH', KEYS[2], checkpoint .. ' ' .. ARGV[5])
 if version == 1 then forgetAfter(redis.call('PTTL', KEYS[1])) end
