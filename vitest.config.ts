@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import type { Reporter, TestModule } from 'vitest/node';
 
@@ -25,6 +26,8 @@ export default defineConfig({
     exclude: ['test/torture/**'],
     typecheck: { enabled: true, include: ['test/**/*.test-d.ts'] },
     pool: 'forks',
+    // By default one core is left idle, which on two cores is half of them; most tests wait more than they compute.
+    maxWorkers: Math.max(2, availableParallelism()),
     testTimeout: 20_000,
     reporters: ['default', closingLine],
   },

@@ -63,6 +63,7 @@ async function converse(agent: ChatAgent, turns: number): Promise<void> {
 async function answer(): Promise<Answer> {
   const contestants = [
     { name: 'ours, SQLite', bytes: onDisk(oursInSqlite('recipe')), talks: ofOurs },
+    { name: 'for ten minutes, SQLite', bytes: onDisk(oursInSqlite('recipe', false)), talks: ofOurs },
     { name: 'ours, memory (heap)', bytes: inHeap(oursInMemory('recipe')), talks: ofOurs },
     { name: 'Genkit beta, files', bytes: onDisk(genkitInFiles), talks: ofGenkit },
     { name: 'Genkit beta, memory (heap)', bytes: inHeap(genkitInMemory), talks: ofGenkitInMemory },

@@ -111,11 +111,12 @@ async function postgres(server: PostgresServer): Promise<Rival> {
 
 async function redis(server: RedisServer): Promise<Rival> {
   const client = new Redis(server.port);
+  const add = await client.script('LOAD', "return redis.call('XADD', KEYS[1], '*', 'data', ARGV[1])");
   return {
     name: 'Redis',
-    bareName: 'XADD',
+    bareName: 'XADD in Lua',
     store: new RedisSessionStore({ client }),
-    append: (session) => client.xadd(`bare:${session}`, '*', 'data', data),
+    append: (session) => client.evalsha(String(add), 1, `bare:${session}`, data),
     async read(session) {
       const entries = await client.xrange(`bare:${session}`, '-', '+');
       return entries.map(([, [, text = '']]) => JSON.parse(text));

@@ -31,12 +31,16 @@ export function oursInMemory(form: Form): MakeHome {
   };
 }
 
-export function oursInSqlite(form: Form): MakeHome {
+/** @param hasExpired what runs have said, for those who attach, is gone: the ten minutes are over */
+export function oursInSqlite(form: Form, hasExpired = true): MakeHome {
   return async () => {
     const folder = await newFolder();
     const database = new Database(join(folder, 'sessions.db'));
     const store = new SqliteSessionStore({ database });
-    const settle = async () => void database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get();
+    const settle = async () => {
+      if (hasExpired) database.exec('DELETE FROM feeds; DELETE FROM feed_entries; VACUUM');
+      database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get();
+    };
     const close = async () => {
       await store.close();
       database.close();

@@ -5,10 +5,12 @@ import type { RunEnd } from '../connection/connection.js';
 import { isAfter } from '../connection/watching.js';
 import { AgentFlowError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
-import type { RunFeed, SessionStore } from '../session/store.js';
+import { isPassingOwner } from '../session/passing-owner.js';
+import type { FeedPage, RunFeed, SessionStore } from '../session/store.js';
 import { checked } from './checks.js';
 import { type AttachedRun, asAttached, type LocalRun, type LocalRuns } from './feed/attached-run.js';
 import { asFeedEntry } from './feed/entries.js';
+import { Growth } from './feed/growth.js';
 import { RemoteRun } from './feed/remote-run.js';
 
 /** Whose runs are looked for. */
@@ -101,7 +103,7 @@ class Finding<Stream> {
     const state = from === undefined ? 'gone' : await this.#stateOf(feed, from);
     if (from !== undefined && state === 'going on') return this.#remote(feed, from.run);
     if (holding !== undefined) return asAttached(holding);
-    const newest = await feed.read(this.#sessionId, { from: 0, limit: 1 });
+    const newest = await this.#newest(feed);
     // One that is here may have got the session meanwhile, or is about to.
     const local = this.#localRuns();
     const opening = newest?.isHeld ? local.find(({ run }) => run === newest.run) : local[0];
@@ -109,6 +111,18 @@ class Finding<Stream> {
     if (from !== undefined && state === 'seen' && !newest?.isHeld) return this.#remote(feed, from.run);
     if (newest === undefined) throw notRunning(', and nothing is kept of one in another');
     return this.#remote(feed, newest.run);
+  }
+
+  /** The run that holds the session, else the newest that is kept. Who is no run and only holds it in passing is waited for. */
+  async #newest(feed: RunFeed): Promise<FeedPage | undefined> {
+    const { clock, leaseTtlMs } = this.#sources;
+    const { signal } = new AbortController();
+    for (;;) {
+      const page = await feed.read(this.#sessionId, { from: 0, limit: 1 });
+      if (page === undefined || !isPassingOwner(page.run)) return page;
+      const { run, end } = page;
+      await new Growth({ feed, sessionId: this.#sessionId, run, clock, leaseTtlMs }).beyond(end, signal);
+    }
   }
 
   /** Is there more to come of a run than what was seen of it? */

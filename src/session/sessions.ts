@@ -4,6 +4,7 @@ import { AgentFlowError, InvalidValueError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import { holdSession } from './lease.js';
 import { frozenState, loadVersion, noSuchSession, type StateRules } from './open-session.js';
+import { passingOwner } from './passing-owner.js';
 import { rebuildRecord } from './record.js';
 import type { SessionParent, SessionStore, SessionSummary } from './store.js';
 
@@ -79,7 +80,7 @@ export class Sessions<State> {
     await assertFree(store, id);
     const hold = await holdSession(store, id, {
       policy: 'reject',
-      owner: this.#parts.newId(),
+      owner: passingOwner(this.#parts.newId()),
       clock: this.#parts.clock,
       ttlMs: this.#parts.leaseTtlMs,
       signal: new AbortController().signal,

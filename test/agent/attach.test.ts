@@ -1,9 +1,11 @@
 import { describe, expect, test, vi } from 'vitest';
 import { AgentFlowError, InvalidValueError, LeaseLostError } from '../../src/errors.js';
-import type { RunFeed, SessionStore } from '../../src/session/store.js';
+import { passingOwner } from '../../src/session/passing-owner.js';
+import type { RunFeed, SessionLease, SessionStore } from '../../src/session/store.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { create, eventually, mustLoad, refused, whole } from '../../src/testing/session-store/case.js';
 import { chunksOf, machines, rest, seen, take, talker } from '../support/talkers.js';
+import { stateOf } from '../support/waiting.js';
 
 const sessionId = 'session';
 
@@ -399,6 +401,57 @@ describe('a run whose process has died', () => {
       await store.feed.append(next, { start: 0, entries: [{ at: [1, 1, 0], chunk: 'x' }], keep: 9, ttlMs: 60_000 });
     expect(await attachment.abort()).toMatchObject({ finishReason: 'failed', error: { code: 'CURSOR_EXPIRED' } });
     expect(await seen(attachment)).toMatchObject({ chunks: [], error: { code: 'CURSOR_EXPIRED' } });
+  });
+});
+
+describe('a session that is held in passing', () => {
+  /** A session that can be held for a moment by somebody who is no run. */
+  function held() {
+    const { open, here, there } = pair();
+    const store = open();
+    const take = () => store.acquire(sessionId, { owner: passingOwner('1'), ttlMs: 60_000 });
+    const release = async (lease: SessionLease | undefined) => lease && store.release(lease);
+    return { here, there, take, release };
+  }
+
+  test('is looked at again when it is free: nothing runs', async () => {
+    const { there, take, release } = held();
+    const lease = await take();
+    const attachment = there.attach(sessionId);
+    const ends = Promise.all([seen(attachment), refused(attachment.abort(), 'SESSION_NOT_RUNNING')]);
+    expect(await stateOf(ends)).toBe('pending');
+    await release(lease);
+    expect(await ends).toMatchObject([{ chunks: [], error: { code: 'SESSION_NOT_RUNNING' } }, undefined]);
+  });
+
+  test('still shows the run before, from the beginning and from its end', async () => {
+    const { here, there, take, release } = held();
+    const connection = here.open({ sessionId });
+    await connection.send(['a']);
+    connection.close();
+    await connection.output();
+    const { all } = await seen(there.attach(sessionId));
+    const lease = await take();
+    const last = all.at(-1)?.cursor;
+    const watching = [seen(there.attach(sessionId)), seen(there.attach(sessionId, last && { from: last }))];
+    expect(await stateOf(Promise.all(watching))).toBe('pending');
+    await release(lease);
+    expect(await Promise.all(watching)).toMatchObject([
+      { chunks: ['a', '|'], error: undefined },
+      { chunks: [], error: undefined },
+    ]);
+  });
+
+  test('is then that of the run that takes it over', async () => {
+    const { here, there, take } = held();
+    await take();
+    const watching = seen(there.attach(sessionId));
+    expect(await stateOf(watching)).toBe('pending');
+    const connection = here.open({ sessionId, onBusySession: 'takeover' });
+    await connection.send(['a']);
+    connection.close();
+    await connection.output();
+    expect(await watching).toMatchObject({ chunks: ['a', '|'], error: undefined });
   });
 });
 

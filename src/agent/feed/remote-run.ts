@@ -5,6 +5,7 @@ import { expired, isAfter, isGapAfter } from '../../connection/watching.js';
 import { errorFromJson } from '../../errors/from-json.js';
 import { AgentFlowError, InvalidValueError, LeaseLostError } from '../../errors.js';
 import type { Clock } from '../../internal/clock.js';
+import { passingOwner } from '../../session/passing-owner.js';
 import type { FeedPage, RunFeed, SessionStore } from '../../session/store.js';
 import type { AttachedRun } from './attached-run.js';
 import { asFeedEntry, type FeedEntry } from './entries.js';
@@ -142,7 +143,7 @@ export class RemoteRun<Stream> implements AttachedRun<Stream> {
   /** Makes sure that a run whose lease has expired cannot go on. False: it does. */
   async #isFencedOff(): Promise<boolean> {
     const { store, sessionId, leaseTtlMs } = this.#parts;
-    const lease = await store.acquire(sessionId, { owner: uuid(), ttlMs: leaseTtlMs });
+    const lease = await store.acquire(sessionId, { owner: passingOwner(uuid()), ttlMs: leaseTtlMs });
     if (lease !== undefined) await store.release(lease);
     return lease !== undefined || (await this.#read(0, 1))?.isHeld !== true;
   }
