@@ -208,9 +208,10 @@ export class StoredStateError extends AgentFlowError {
   readonly sessionId: string;
   readonly issues: readonly ValueIssue[];
 
-  constructor(sessionId: string, issues: readonly ValueIssue[]) {
+  constructor(sessionId: string, issues: readonly ValueIssue[], options: AgentFlowErrorOptions = {}) {
     super('STORED_STATE_INVALID', `Stored state does not fit stateSchema: ${describeIssues(issues)}`, {
       details: { issues },
+      ...options,
     });
     this.sessionId = sessionId;
     this.issues = issues;

@@ -23,22 +23,20 @@ const writer = defineBehaviour({
   },
 });
 
-const turns = Array.from(
-  { length: 3 },
-  () =>
-    ({ text }: { text: string }) =>
-      text.replace('Write the ', ''),
-);
-const backend = scriptedBackend({ turns });
+const write = ({ text }: { text: string }) => text.replace('Write the ', '');
+const backend = scriptedBackend({ turns: [write, write, write] });
 const host = createAgentHost();
 await host.start(writer, { name: 'writer', backend });
 
+/** Says what is to be done, and waits until it is. */
 async function review(event: Review): Promise<void> {
-  const idle = new Promise<void>((resolve) =>
-    host.observe(({ type }) => ['turn.stop', 'halted'].includes(type) && resolve()),
-  );
+  let leave = () => {};
+  const done = new Promise<void>((resolve) => {
+    leave = host.observe(({ type }) => ['turn.stop', 'turn.error', 'halted'].includes(type) && resolve());
+  });
   await host.notify('writer', event);
-  await idle;
+  await done;
+  leave();
 }
 
 await host.ask('writer', 'Write the outline');

@@ -26,21 +26,19 @@ const stage = defineBehaviour({
 
 /** Runs the whole line, and answers what its last stage holds. */
 async function run(line: string, works: readonly (string | undefined)[]): Promise<unknown> {
-  const names = works.map((_, index) => `${line} ${index}`);
+  const nameOf = (index: number) => `${line} ${index}`;
+  const last = nameOf(works.length - 1);
   for (const [index, work] of works.entries()) {
     const turn =
       work === undefined ? { refuses: new TypeError('broken') } : ({ text }: { text: string }) => `${text} → ${work}`;
-    await host.start(stage, {
-      name: names[index] ?? '',
-      backend: scriptedBackend({ turns: [turn] }),
-      args: { next: names[index + 1] },
-    });
+    const name = nameOf(index);
+    const next = name === last ? undefined : nameOf(index + 1);
+    await host.start(stage, { name, backend: scriptedBackend({ turns: [turn] }), args: { next } });
   }
-  const last = names.at(-1) ?? '';
   const ended = new Promise<void>((resolve) =>
     host.observe(({ type, agent }) => type === 'halted' && agent === last && resolve()),
   );
-  await host.notify(names[0] ?? '', { input: 'idea' });
+  await host.notify(nameOf(0), { input: 'idea' });
   await ended;
   return (await host.status(last)).agentState;
 }

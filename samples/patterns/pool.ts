@@ -10,15 +10,9 @@ const worker = defineBehaviour({
 
 const host = createAgentHost();
 const names = ['worker 1', 'worker 2', 'worker 3'];
-for (const name of names) {
-  const turns = Array.from(
-    { length: 3 },
-    () =>
-      ({ text }: { text: string }) =>
-        text.toUpperCase(),
-  );
-  await host.start(worker, { name, backend: scriptedBackend({ turns }) });
-}
+const shout = ({ text }: { text: string }) => text.toUpperCase();
+for (const name of names)
+  await host.start(worker, { name, backend: scriptedBackend({ turns: [shout, shout, shout] }) });
 
 let dealt = 0;
 async function submit(work: string): Promise<{ readonly name: string; readonly ref: string }> {

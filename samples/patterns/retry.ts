@@ -1,17 +1,21 @@
 /** Retry: `handleError` prompts again under the same ref, so that the caller waits on and sees one answer. */
 import assert from 'node:assert/strict';
+import { setTimeout } from 'node:timers/promises';
 import { scriptedBackend } from 'genkitx-agent/backends/scripted';
 import { createAgentHost, defineBehaviour, noreply, prompt } from 'genkitx-agent/host';
 
 const maxAttempts = 3;
+const firstDelayMs = 1;
 
 const stubborn = defineBehaviour({
   init: () => ({ state: { retries: 0 } }),
   handleResponse: (_ref, _response, state) => noreply(state),
   async handleError(_ref, { code, details }, state, { attempt, prompt: asked }) {
-    const isWorthIt = code === 'BACKEND_FAILED' && (details as { retryable?: boolean } | undefined)?.retryable;
+    const failure = (details ?? {}) as { retryable?: boolean; retryAfterMs?: number };
+    const isWorthIt = code === 'BACKEND_FAILED' && failure.retryable;
     if (!isWorthIt || attempt >= maxAttempts) return noreply(state);
-    // A callback may wait here as long as it likes: status, poll and tell go on.
+    // A callback may wait as long as it likes: status, poll and tell go on.
+    await setTimeout(failure.retryAfterMs ?? firstDelayMs * 2 ** (attempt - 1));
     return prompt(asked, { retries: state.retries + 1 });
   },
 });

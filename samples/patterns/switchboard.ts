@@ -10,28 +10,26 @@ const session = defineBehaviour({
 
 const host = createAgentHost();
 for (const name of ['frontend', 'backend']) {
-  const backend = scriptedBackend({
-    turns: [({ text }) => `${name} did: ${text}`, ({ text }) => `${name} did: ${text}`],
-  });
-  await host.start(session, { name, backend });
+  const answer = ({ text }: { text: string }) => `${name} did: ${text}`;
+  await host.start(session, { name, backend: scriptedBackend({ turns: [answer, answer] }) });
 }
 
 /** Refuses to queue: a busy line says so. */
-async function send(name: string, text: string): Promise<string> {
+async function send(name: string, text: string): Promise<{ readonly ref: string } | { readonly refused: string }> {
   const { state, halted } = await host.status(name);
-  if (halted) return 'halted';
-  return state === 'processing' ? 'busy' : host.tell(name, text);
+  if (halted) return { refused: 'halted' };
+  return state === 'processing' ? { refused: 'busy' } : { ref: await host.tell(name, text) };
 }
 
-const refs = [await send('frontend', 'the button'), await send('backend', 'the query')];
-assert.equal(await send('frontend', 'another'), 'busy');
-await Promise.all([host.await('frontend', refs[0] ?? ''), host.await('backend', refs[1] ?? '')]);
+const sent = { frontend: await send('frontend', 'the button'), backend: await send('backend', 'the query') };
+assert.deepEqual(await send('frontend', 'another'), { refused: 'busy' });
+for (const [name, one] of Object.entries(sent)) if ('ref' in one) await host.await(name, one.ref);
 
 const inbox = await Promise.all((await host.list()).map(async (name) => (await host.lastResult(name))?.result));
 assert.deepEqual(inbox, ['frontend did: the button', 'backend did: the query']);
 
 await host.halt('frontend');
-assert.equal(await send('frontend', 'more'), 'halted');
+assert.deepEqual(await send('frontend', 'more'), { refused: 'halted' });
 await host.resume('frontend');
 await host.ask('frontend', 'more');
 assert.deepEqual((await host.status('frontend')).agentState, {

@@ -17,13 +17,8 @@ const watcher = defineBehaviour({
   handleResponse: (_ref, { text }, state) => noreply({ ...state, reports: [...state.reports, text] }),
 });
 
-const turns = Array.from(
-  { length: 2 },
-  () =>
-    ({ text }: { text: string }) =>
-      `looked into: ${text}`,
-);
-const backend = scriptedBackend({ turns });
+const look = ({ text }: { text: string }) => `looked into: ${text}`;
+const backend = scriptedBackend({ turns: [look, look] });
 const host = createAgentHost();
 await host.start(watcher, { name: 'watcher', backend });
 

@@ -125,7 +125,7 @@ export interface Responder<Chunk> {
    * `TURN_INTERRUPTED` in a turn that was cut short, `RUN_ABORTED` or `RUN_ENDED` after the run.
    */
   send(chunk: Chunk): Promise<void>;
-  /** Ends the turn: the reader's loop ends. */
+  /** Ends the turn: the reader's loop ends. One that has ended already, with nothing said since, is not ended again. */
   endTurn(): Promise<void>;
 }
 

@@ -2,7 +2,7 @@
 import { CursorSchema } from '../../schemas/index.js';
 import type { Attachment, AttachOptions } from '../connection/attachment.js';
 import type { RunEnd } from '../connection/connection.js';
-import { isAfter } from '../connection/watching.js';
+import { isAfter, silent } from '../connection/watching.js';
 import { AgentFlowError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import { isPassingOwner } from '../session/passing-owner.js';
@@ -37,12 +37,11 @@ export function attach<Stream>(
 ): Attachment<Stream> {
   if (from !== undefined) checked(CursorSchema, from, 'option');
   const finding = new Finding(sources, sessionId, from);
-  const run = finding.start();
-  run.catch(() => {});
+  const run = silent(finding.start());
   const options = { ...(from === undefined ? {} : { after: from }), ...(signal === undefined ? {} : { signal }) };
   return {
     sessionId,
-    abort: async (reason): Promise<RunEnd> => (await run).abort(reason),
+    abort: (reason): Promise<RunEnd> => silent(run.then((found) => found.abort(reason))),
     [Symbol.asyncIterator]: () => iterate(async () => (await run).watch(options)),
   };
 }
@@ -50,16 +49,17 @@ export function attach<Stream>(
 /** The iterator that is still looked for. */
 function iterate<T>(find: () => Promise<AsyncIterableIterator<T>>): AsyncIterableIterator<T> {
   let found: Promise<AsyncIterableIterator<T>> | undefined;
+  const next = async (): Promise<IteratorResult<T>> => {
+    found ??= find();
+    return (await found).next();
+  };
+  const leave = async (): Promise<IteratorResult<T>> => {
+    found ??= find();
+    return (await found.catch(() => undefined))?.return?.() ?? { value: undefined, done: true };
+  };
   const iterator: AsyncIterableIterator<T> = {
-    async next() {
-      found ??= find();
-      return (await found).next();
-    },
-    async return() {
-      found ??= find();
-      const finished = { value: undefined, done: true } as const;
-      return (await found.catch(() => undefined))?.return?.() ?? finished;
-    },
+    next: () => silent(next()),
+    return: () => silent(leave()),
     [Symbol.asyncIterator]: () => iterator,
   };
   return iterator;

@@ -1,6 +1,13 @@
 /** A state against its schema: when a session begins, when it is read back, and every time it changes. */
 import type { z } from '../../schemas/zod.js';
-import { AgentFlowError, InvalidValueError, StoredStateError, type ValueIssue, type ValueKind } from '../errors.js';
+import {
+  AgentFlowError,
+  InvalidValueError,
+  isAgentFlowError,
+  StoredStateError,
+  type ValueIssue,
+  type ValueKind,
+} from '../errors.js';
 import type { ChangeGuard } from '../internal/diff.js';
 import { frozenJson } from '../internal/json.js';
 import { valueIssues } from '../internal/value-issues.js';
@@ -40,7 +47,7 @@ export function stateRules({ schema, initialState, migrate }: StateConfig): Stat
       const asIs = tryParse(schema, stored);
       if (asIs.success) return asIs.data;
       if (migrate === undefined) throw new StoredStateError(sessionId, valueIssues(asIs.error.issues, stored));
-      const migrated: unknown = await migrate(stored);
+      const migrated = await migratedBy(migrate, stored, sessionId);
       const again = tryParse(schema, migrated);
       if (again.success) return again.data;
       throw new StoredStateError(sessionId, valueIssues(again.error.issues, migrated));
@@ -52,6 +59,21 @@ export function stateRules({ schema, initialState, migrate }: StateConfig): Stat
       return patch;
     },
   };
+}
+
+/** What `migrate` makes of a stored state. Throws its error of ours, else `STORED_STATE_INVALID` with what it threw as cause. */
+async function migratedBy(
+  migrate: NonNullable<StateConfig['migrate']>,
+  stored: unknown,
+  sessionId: string,
+): Promise<unknown> {
+  try {
+    return await migrate(stored);
+  } catch (cause) {
+    if (isAgentFlowError(cause)) throw cause;
+    const issue = { path: '', expected: 'a state that migrate can read', received: 'one that it threw over' };
+    throw new StoredStateError(sessionId, [issue], { cause });
+  }
 }
 
 /** What a schema makes of nothing; `undefined` when it makes nothing of it, or fails over it. */

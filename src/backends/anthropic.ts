@@ -7,7 +7,13 @@ import { v4 as uuid } from 'uuid';
 import { AgentFlowError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import type { RequestResponseProvider } from '../providers/provider.js';
-import { type AnthropicMessage, conversationOf, promptBlocks, transcriptOf } from './anthropic/content.js';
+import {
+  type AnthropicMessage,
+  conversationOf,
+  promptBlocks,
+  startOfUnanswered,
+  transcriptOf,
+} from './anthropic/content.js';
 import { type AnthropicEvent, normalizeAnthropic, peekAnthropic, streamedMessages } from './anthropic/events.js';
 import { anthropicFailure } from './anthropic/failures.js';
 import type { Backend, BackendSessionOptions } from './backend.js';
@@ -91,10 +97,10 @@ export function anthropicBackend(options: AnthropicBackendOptions): Backend<Mode
 export function anthropicProvider(
   options: AnthropicBackendOptions,
 ): RequestResponseProvider<AnthropicConversation, AnthropicEvent, AnthropicMessage> {
-  const { client, maxRetries = 0 } = options;
+  const { client, maxRetries = 0, maxTurns = 50 } = options;
 
   async function* ask(conversation: AnthropicConversation, signal: AbortSignal): AsyncGenerator<AnthropicEvent> {
-    for (;;) {
+    for (let asked = 0; asked < maxTurns; asked++) {
       const events: AnthropicEvent[] = [];
       for await (const raw of await client.messages.create(requestOf(options, conversation), { signal, maxRetries })) {
         const event = raw as AnthropicEvent;
@@ -110,6 +116,7 @@ export function anthropicProvider(
       if (stopReason === 'end_turn' || stopReason === 'stop_sequence') conversation.commit();
       if (stopReason !== 'pause_turn') return;
     }
+    throw new BackendError(failure(name, 'limit', `The model paused more than ${maxTurns} times`));
   }
 
   return {
@@ -120,7 +127,8 @@ export function anthropicProvider(
       const given = conversationOf(messages ?? []);
       const told = [options.system, system, given.system].filter((text) => text !== undefined && text !== '');
       const id = sessionId ?? `${name}-${uuid()}`;
-      return new Conversation(id, told.length === 0 ? undefined : told.join('\n\n'), given.messages);
+      const left = startOfUnanswered(given.messages);
+      return new Conversation(id, told.length === 0 ? undefined : told.join('\n\n'), given.messages, left);
     },
     sessionId: ({ id }) => id,
     userInput: (prompt) => ({ role: 'user', content: promptBlocks(prompt) }),

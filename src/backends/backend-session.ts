@@ -47,6 +47,7 @@ export class BackendSession<Session = unknown> {
   #cost = 0;
   #turns = 0;
   #last: Promise<unknown> = Promise.resolve();
+  #stopping: Promise<void> | undefined;
 
   /** @param sessionId where it is known before the first turn */
   constructor(backend: Backend<Session>, session: Session, sessionId?: string) {
@@ -93,8 +94,12 @@ export class BackendSession<Session = unknown> {
   }
 
   /** Ends the session and the turn in flight. Prompts that wait are refused. */
-  async stop(): Promise<void> {
-    if (this.#stopped.signal.aborted) return;
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
     this.#stopped.abort(new AgentFlowError('CONNECTION_CLOSED', 'The session of the backend was stopped'));
     await this.#last;
     await this.#backend.terminateSession(this.#session);

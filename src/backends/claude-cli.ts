@@ -3,6 +3,7 @@
  *
  * Sources: gen_agent_claude over claude_wrapper (arguments, translation), and `claude` 2.1 itself.
  */
+import { InvalidValueError } from '../errors.js';
 import type { Backend, BackendSessionOptions, Prompt } from './backend.js';
 import { type ClaudeCliFlags, checkClaudeFlags, claudeArguments } from './claude-cli/argv.js';
 import { ClaudeMessages } from './claude-cli/messages.js';
@@ -46,7 +47,7 @@ const name = 'claude-cli';
  *
  * A turn that failed or was cancelled is no part of the session, as far as the CLI allows: it writes down what it was asked.
  *
- * Throws `INVALID_VALUE` for unknown options.
+ * Throws `INVALID_VALUE` for unknown options; `resumeSession` for an id that would be a flag.
  */
 export function claudeCliBackend(options: ClaudeCliOptions = {}): Backend<ClaudeCliSession> & {
   resumeSession(sessionId: string, options?: BackendSessionOptions): ClaudeCliSession;
@@ -72,7 +73,11 @@ export function claudeCliBackend(options: ClaudeCliOptions = {}): Backend<Claude
   return {
     name,
     startSession: (sessionOptions = {}) => open(undefined, sessionOptions),
-    resumeSession: (sessionId, sessionOptions = {}) => open(sessionId, sessionOptions),
+    resumeSession(sessionId, sessionOptions = {}) {
+      // It is an argument, and what comes after it as a flag would be one.
+      if (sessionId.startsWith('-')) throw noId(sessionId);
+      return open(sessionId, sessionOptions);
+    },
     prompt(session: ClaudeCliSession, prompt: Prompt, { signal }) {
       const text = promptText(prompt);
       const isPiped = needsStdin(text);
@@ -103,4 +108,8 @@ export function claudeCliBackend(options: ClaudeCliOptions = {}): Backend<Claude
     updateSession: (session, { sessionId }) => ({ ...session, id: sessionId ?? session.id }),
     terminateSession: ({ ending }) => ending.abort(),
   };
+}
+
+function noId(received: string): InvalidValueError {
+  return new InvalidValueError('input', [{ path: 'sessionId', expected: 'an id that is no flag', received }]);
 }

@@ -20,7 +20,7 @@ export interface CliCommand {
 export interface CliLimits {
   /** Ends the process when it has said nothing for so long, in milliseconds. @default 300_000 */
   readonly idleTimeoutMs?: number;
-  /** How long it may take to exit after it has told its result, in milliseconds. @default 5_000 */
+  /** How long it may take to exit after it has told its result, or closed its output, in milliseconds. @default 5_000 */
   readonly exitGraceMs?: number;
   /** From asking the group to end (SIGTERM) to ending it (SIGKILL), in milliseconds. @default 500 */
   readonly killAfterMs?: number;
@@ -114,8 +114,10 @@ export class CliProcess {
       const lines = chunk === undefined ? splitter.end() : splitter.add(chunk);
       this.#skipped = splitter.skipped;
       yield* lines;
-      if (chunk === undefined) return;
+      if (chunk === undefined) break;
     }
+    // It can say nothing more, and no silence would end it.
+    this.finish();
   }
 
   /** It has said all that matters: it may take `exitGraceMs` to exit by itself. */
@@ -162,11 +164,13 @@ export class CliProcess {
   #listen(child: ChildProcess, stdin: string | undefined): void {
     const { pid } = child;
     if (pid !== undefined) rememberGroup(pid);
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    child.stderr?.setEncoding('utf8').on('error', ignore);
+    child.stderr?.on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-this.#limits.maxStderrLength);
     });
-    child.stdin?.on('error', () => {}).end(stdin);
-    child.once('error', (error) => {
+    child.stdin?.on('error', ignore).end(stdin);
+    // Told again for each signal that may not be sent.
+    child.on('error', (error) => {
       if (pid === undefined) this.#onExit({ code: null, signal: null, error });
     });
     child.once('exit', (code, signal) => this.#onExit({ code, signal }));
@@ -202,6 +206,8 @@ export class CliProcess {
     this.#hasEnded = true;
     forgetGroup(pid);
     if (this.#isReading) this.#closePipeSoon();
+    // Nobody waits for the rest of it, and held open it would keep this program alive.
+    this.#clock.after(pipeGraceMs, () => void this.#child?.stderr?.destroy());
     this.#ended.resolve();
   }
 
@@ -254,6 +260,8 @@ class LineSplitter {
     this.skipped += 1;
   }
 }
+
+function ignore(): void {}
 
 function isGroupAlive(pid: number): boolean {
   return signalGroup(pid, 0);

@@ -6,12 +6,14 @@ export class Conversation<Item> {
   readonly id: string;
   readonly system: string | undefined;
   #answered: readonly Item[];
-  #open: readonly Item[] = [];
+  #open: readonly Item[];
 
-  constructor(id: string, system: string | undefined, items: readonly Item[]) {
+  /** @param left where the turn begins that another process has left; it is gone on with, or dropped when another begins */
+  constructor(id: string, system: string | undefined, items: readonly Item[], left: number = items.length) {
     this.id = id;
     this.system = system;
-    this.#answered = items;
+    this.#answered = items.slice(0, left);
+    this.#open = items.slice(left);
   }
 
   /** All that the model is to know in the turn that is open. */

@@ -12,6 +12,7 @@ import type { OpenOptions, ProviderTurn, RequestResponseProvider, ToolResult, To
 import type { AnsweredCall, Backend, BackendEvent, BackendFailure, BackendSessionOptions } from './backend.js';
 import { BackendError } from './backend-error.js';
 import { type FailureContext, type FailureKind, failure } from './failure.js';
+import { inOrder } from './in-order.js';
 import { OperationSpan, type TelemetryOptions } from './telemetry.js';
 import { untilAborted } from './until-aborted.js';
 import { UsageLedger } from './usage-ledger.js';
@@ -57,9 +58,6 @@ export interface ModelBackendOptions<Session, Event, Input> {
   /** Why a turn ended that can go no further, by the vendor's word for it. */
   readonly stopKinds: Readonly<Record<string, FailureKind>>;
 }
-
-/** Tools that run at once, as everywhere in this package. */
-const maxToolsAtOnce = 8;
 
 /** A backend whose sessions are the provider's own. */
 export function modelBackend<Session, Event, Input>(
@@ -131,14 +129,14 @@ class ModelTurn<Session, Event, Input> {
       if (terminal === 'terminated') throw this.#failed(stopKinds[stopReason] ?? 'unknown', stopReason);
       if (numTurns >= maxTurns) throw this.#failed('limit', `more than ${maxTurns} model turns`);
       for (const { id, name, input } of toolUses) yield { type: 'tool_use', id, name, input };
-      const answers = await this.#runAll(toolUses, sessionId);
-      for (const { result, output } of answers) {
+      const results: ToolResult[] = [];
+      // Each as soon as it is there: what has been told is not run again.
+      for (const answer of inOrder(toolUses, (use) => this.#run(use, sessionId))) {
+        const { result, output } = await answer;
+        results.push(result);
         yield { type: 'tool_result', id: result.toolUseId, output, isError: result.isError };
       }
-      input = provider.resumeInput(
-        toolUses,
-        answers.map(({ result }) => result),
-      );
+      input = provider.resumeInput(toolUses, results);
     }
   }
 
@@ -202,19 +200,9 @@ class ModelTurn<Session, Event, Input> {
     return new BackendError(failure(name, kind, `The turn ended early: ${why}`, { raw: why }));
   }
 
-  /** In the order of the calls, at most eight at once. */
-  async #runAll(uses: readonly ToolUse[], sessionId: string): Promise<Answer[]> {
-    const answers: Answer[] = [];
-    const left = uses.entries();
-    const worker = async () => {
-      for (const [index, use] of left) answers[index] = await this.#run(use, sessionId);
-    };
-    await Promise.all(Array.from({ length: Math.min(maxToolsAtOnce, uses.length) }, worker));
-    return answers;
-  }
-
   async #run({ id, name, input }: ToolUse, sessionId: string): Promise<Answer> {
     const { signal } = this.#work;
+    signal.throwIfAborted();
     const answer = (output: unknown, isError: boolean): Answer => ({
       output,
       result: { toolUseId: id, name, text: textOf(output), isError },

@@ -26,7 +26,7 @@ export class ResponseBuilder {
     else this.#omitted += 1;
     if (event.type === 'text') this.#texts.push(event.text);
     if (event.type === 'usage') this.#usage = addUsage(this.#usage, event.usage);
-    if (event.type === 'session') this.#sessionId ??= event.sessionId;
+    if (event.type === 'session') this.#sessionId = event.sessionId;
     if (event.type === 'result') this.#result = event;
   }
 

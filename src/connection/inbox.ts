@@ -39,7 +39,8 @@ export class Inbox<In> {
   #takers: readonly ((entry: WaitingInput<In> | undefined) => void)[] = [];
   /** An input has been taken whose turn has not begun yet. */
   #isStarting = false;
-  #startInterrupt: { readonly reason: unknown } | undefined;
+  /** Somebody wants the turn that is about to begin cut short, and to know whether it was. */
+  #startInterrupt: { readonly reason: unknown; readonly isCut: Deferred<boolean> } | undefined;
   #running: RunningTurn<In> | undefined;
   #closedBy: AgentFlowError | undefined;
   #isClosed = false;
@@ -79,8 +80,7 @@ export class Inbox<In> {
 
   /** The next input, `undefined` when there will be none. */
   take(): Promise<WaitingInput<In> | undefined> {
-    this.#isStarting = false;
-    this.#startInterrupt = undefined;
+    this.#endStart(undefined);
     return new Promise((resolve) => {
       this.#takers = this.#takers.concat(resolve);
       this.#serveTakers();
@@ -90,9 +90,7 @@ export class Inbox<In> {
   /** The turn of the input that was taken last has begun. */
   turnStarted(turn: RunningTurn<In>): void {
     this.#running = turn;
-    if (this.#startInterrupt !== undefined) turn.interrupt(this.#startInterrupt.reason);
-    this.#isStarting = false;
-    this.#startInterrupt = undefined;
+    this.#endStart(turn);
   }
 
   turnEnded(): void {
@@ -100,9 +98,10 @@ export class Inbox<In> {
   }
 
   /** Cuts short the turn that runs, or is about to; false when there is none, or none that can be. */
-  interrupt(reason?: unknown): boolean {
-    if (this.#isStarting) this.#startInterrupt = { reason };
-    return this.#isStarting || (this.#running?.interrupt(reason) ?? false);
+  interrupt(reason?: unknown): boolean | Promise<boolean> {
+    if (!this.#isStarting) return this.#running?.interrupt(reason) ?? false;
+    this.#startInterrupt ??= { reason, isCut: new Deferred() };
+    return this.#startInterrupt.isCut.promise;
   }
 
   /** No more input; what waits is still taken. */
@@ -118,6 +117,15 @@ export class Inbox<In> {
     const refused = this.#queue;
     this.#queue = [];
     for (const { receipt } of refused) receipt.reject(error);
+    this.#endStart(undefined);
+  }
+
+  /** The turn of the input that was taken last has begun, or there is none. */
+  #endStart(turn: RunningTurn<In> | undefined): void {
+    const wanted = this.#startInterrupt;
+    this.#isStarting = false;
+    this.#startInterrupt = undefined;
+    wanted?.isCut.resolve(turn?.interrupt(wanted.reason) ?? false);
   }
 
   #place(entry: WaitingInput<In>, policy: SendPolicy): AgentFlowError | undefined {

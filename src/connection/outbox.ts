@@ -102,8 +102,9 @@ export class Outbox<Stream> {
     this.#mark(new TurnStart(turn, attempt));
   }
 
-  /** Ends the reader's loop; with an error, by throwing it there. */
+  /** Ends the reader's loop; with an error, by throwing it there. What has just ended is not ended again. */
   endTurn(interrupted: boolean, error?: AgentFlowError): void {
+    if (this.#log.at(this.#log.end - 1) instanceof TurnEnd) return;
     this.#mark(new TurnEnd(interrupted, error));
   }
 

@@ -99,7 +99,7 @@ export function expired(place: Place): AgentFlowError {
 }
 
 /** A rejection nobody waits for stays silent. */
-function silent<T>(promise: Promise<T>): Promise<T> {
+export function silent<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
 }

@@ -7,6 +7,7 @@ import { resumeSession } from '../backends/backend-session.js';
 import { type PromptOutcome, runPrompt } from '../backends/run-prompt.js';
 import type { TelemetryOptions } from '../backends/telemetry.js';
 import { addUsage } from '../backends/usage.js';
+import { isAgentFlowError } from '../errors.js';
 import { messagesOf } from './backend-handler-messages.js';
 
 /** What a backend's agent remembers; the agent's own state may hold more. */
@@ -127,9 +128,12 @@ class Conversation<Session> {
   async #open(): Promise<Session> {
     const { messages, backendSessionId } = this.#args.session.state;
     const options = { ...this.#options.own, ...(messages.length === 0 ? {} : { messages: messages as Message[] }) };
-    return backendSessionId === undefined || this.#backend.resumeSession === undefined
-      ? this.#backend.startSession(options)
-      : resumeSession(this.#backend, backendSessionId, options);
+    try {
+      if (backendSessionId !== undefined) return await resumeSession(this.#backend, backendSessionId, options);
+    } catch (error) {
+      if (!isAgentFlowError(error) || error.code !== 'BACKEND_CANNOT_RESUME') throw error;
+    }
+    return this.#backend.startSession(options);
   }
 
   async #tell(event: BackendEvent): Promise<void> {

@@ -10,7 +10,7 @@
  *   handler returned.
  * - A turn that fails is an outcome (`finishReason: 'failed'`) and the client goes on from before it; what the handler had
  *   saved until then stays in the history. An `init` that cannot be meant for this agent, and an input that is none, throw.
- * - `abort` ends whatever runs on the snapshot's session, in this process or, by taking its lease, in another.
+ * - `abort` ends whatever runs on the snapshot's session: in another process by the store's feed, or else by taking its lease.
  * - `detach` sends the turn that runs and those behind it to the background; the snapshot id it answers with says what
  *   becomes of them, also in another process, and `expired` when the process that ran them has died.
  */
@@ -36,7 +36,7 @@ import { assertMeantFor, openingOf } from './chat/init.js';
 import { observedContext } from './chat/observed-run.js';
 import { ChatRun, type ChatRunParts } from './chat/run.js';
 import { type ChatShape, chatShape } from './chat/shape.js';
-import { ChatSnapshots } from './chat/snapshots.js';
+import { type AbortableRuns, ChatSnapshots } from './chat/snapshots.js';
 import { ChatTasks } from './chat/tasks.js';
 import { withTurnSpans } from './spans.js';
 
@@ -50,14 +50,12 @@ export type ChatCustom<State> = State extends { messages?: readonly MessageData[
 export type ChatAgent<State> = GenkitOwnAgent<ChatCustom<State>>;
 
 /** What the chat face needs of an agent's runs. */
-export interface ChatRuns {
+export interface ChatRuns extends AbortableRuns {
   readonly sessions: Sessions<unknown>;
   open(
     options: StreamBidiOptions<unknown>,
     launch: Launch,
   ): RunConnection<unknown, unknown, OwnOutput<unknown, unknown>>;
-  isRunning(sessionId: string): boolean;
-  abort(sessionId: string, reason?: unknown): boolean;
 }
 
 /** What a run of the chat action is given beside its input. */

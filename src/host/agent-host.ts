@@ -8,7 +8,6 @@ import type {
   AgentHostOptions,
   AgentStartOptions,
   ArgsOption,
-  KeptAgentInfo,
   PollResult,
   Restored,
   Revival,
@@ -19,6 +18,7 @@ import type { HostObserver } from './events.js';
 import type { GraphEdge } from './graph.js';
 import { type HostParts, hostParts } from './host-parts.js';
 import type { BudgetStatus } from './ledger.js';
+import type { KeptAgentInfo } from './memory.js';
 import type { AnyBehaviour } from './mind.js';
 import { checkWaiting, type StartOptions } from './options.js';
 import { patiently, silent } from './patience.js';

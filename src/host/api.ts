@@ -51,14 +51,6 @@ export type PollResult =
   | { readonly status: 'completed'; readonly response: Response }
   | { readonly status: 'failed'; readonly error: AgentFlowError };
 
-/** A remembered agent that does not run. */
-export interface KeptAgentInfo {
-  readonly name: string;
-  /** The name that its behaviour was defined with. */
-  readonly behaviour: string | undefined;
-  readonly halted: boolean;
-}
-
 /** What a remembered agent is brought back with. */
 export type Revival =
   | (Omit<StartOptions, 'name'> & { readonly behaviour: AnyBehaviour; readonly agent?: undefined })

@@ -8,6 +8,7 @@
 import type { BackendEvent, Prompt, Response } from '../backends/backend.js';
 import type { AgentFlowError, ErrorCode } from '../errors.js';
 import type { EndReason, Origin } from './behaviour.js';
+import { assertListener } from './options.js';
 
 /** Which attempt at which request. */
 export interface TurnFacts {
@@ -114,6 +115,7 @@ export class Observers {
 
   /** The answer takes it away again. */
   add(observer: HostObserver): () => void {
+    assertListener('observer', observer);
     this.#observers.add(observer);
     return () => void this.#observers.delete(observer);
   }

@@ -4,6 +4,7 @@ import type { AgentHostOptions } from './api.js';
 import { Observers } from './events.js';
 import { Graph } from './graph.js';
 import { Ledger } from './ledger.js';
+import { assertOptions } from './options.js';
 import { metricsObserver } from './otel.js';
 import { Reception } from './reception.js';
 import { Roster } from './roster.js';
@@ -21,7 +22,9 @@ export interface HostParts {
 
 /** Throws `INVALID_VALUE` for options that cannot be. */
 export function hostParts(options: AgentHostOptions): HostParts {
+  assertOptions('', options);
   const { store, name = 'host', budget = {}, onEvent, content = false, clock = systemClock } = options;
+  assertOptions('budget', budget);
   const owner = crypto.randomUUID();
   const observers = new Observers(() => clock.now(), content);
   observers.add(metricsObserver());

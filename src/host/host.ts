@@ -13,7 +13,6 @@ export type {
   AgentHostOptions,
   AgentStartOptions,
   ArgsOption,
-  KeptAgentInfo,
   PollResult,
   Restored,
   Revival,
@@ -50,7 +49,7 @@ export {
   transitions,
   type Work,
 } from './machine.js';
-export type { HostStore } from './memory.js';
+export type { HostStore, KeptAgentInfo } from './memory.js';
 export type { AgentPolicies, RestartLimits, StartOptions } from './options.js';
 export { metricsObserver } from './otel.js';
 export type { TurnResult } from './record.js';

@@ -15,7 +15,7 @@ export interface QueueLimits {
   readonly maxBytes: number;
 }
 
-/** Below this many empty places at the front, closing them up is not worth it. */
+/** Below this many empty places, closing them up is not worth it. */
 const smallestGap = 1_024;
 
 /** What waits for an agent, in the order it came. */
@@ -23,8 +23,6 @@ export class Mailbox<Item extends Mail> {
   #places: (Item | undefined)[] = [];
   /** The first place that may be taken. */
   #head = 0;
-  /** Places closed up so far: what a ref was filed under stays right. */
-  #dropped = 0;
   readonly #placeOf = new Map<string, number>();
   #bytes = 0;
 
@@ -43,11 +41,11 @@ export class Mailbox<Item extends Mail> {
 
   get(ref: string): Item | undefined {
     const place = this.#placeOf.get(ref);
-    return place === undefined ? undefined : this.#places[place - this.#dropped];
+    return place === undefined ? undefined : this.#places[place];
   }
 
   push(item: Item): void {
-    this.#placeOf.set(item.ref, this.#places.push(item) - 1 + this.#dropped);
+    this.#placeOf.set(item.ref, this.#places.push(item) - 1);
     this.#bytes += item.bytes;
   }
 
@@ -67,7 +65,7 @@ export class Mailbox<Item extends Mail> {
     const item = this.get(ref);
     const place = this.#placeOf.get(ref);
     if (item === undefined || place === undefined) return undefined;
-    this.#places[place - this.#dropped] = undefined;
+    this.#places[place] = undefined;
     this.#placeOf.delete(ref);
     this.#bytes -= item.bytes;
     this.#closeUp();
@@ -89,16 +87,13 @@ export class Mailbox<Item extends Mail> {
     return this.#places.filter((item) => item !== undefined);
   }
 
-  /** Paid for by the shifts that made the gap. */
+  /** Empty places, wherever they are, are closed up when they are the most: paid for by the removals that made them. */
   #closeUp(): void {
-    if (this.size === 0) {
-      this.#dropped += this.#places.length;
-      this.#places = [];
-      this.#head = 0;
-    } else if (this.#head > smallestGap && this.#head * 2 > this.#places.length) {
-      this.#places.splice(0, this.#head);
-      this.#dropped += this.#head;
-      this.#head = 0;
-    }
+    const empty = this.#places.length - this.size;
+    if (this.size > 0 && (empty < smallestGap || empty < this.size)) return;
+    const left = this.items();
+    this.#places = left;
+    this.#head = 0;
+    for (const [place, { ref }] of left.entries()) this.#placeOf.set(ref, place);
   }
 }

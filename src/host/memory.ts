@@ -190,23 +190,40 @@ function rebuild({ checkpoint, patches }: StoredSession): Writable<KeptAgent> {
   }
 }
 
-/** What is remembered, without taking it. */
-export async function keptAgents(
-  store: HostStore,
-): Promise<{ readonly name: string; readonly behaviour: string | undefined; readonly halted: boolean }[]> {
-  const found: { name: string; behaviour: string | undefined; halted: boolean }[] = [];
+/** A remembered agent that does not run. */
+export interface KeptAgentInfo {
+  readonly name: string;
+  /** The name that its behaviour was defined with. */
+  readonly behaviour: string | undefined;
+  readonly halted: boolean;
+  /** Why what is remembered cannot be read: nothing but the name is known, and it can only be forgotten. */
+  readonly error?: unknown;
+}
+
+/** What is remembered, without taking it. One that cannot be read leaves the others alone. */
+export async function keptAgents(store: HostStore): Promise<KeptAgentInfo[]> {
+  const found: KeptAgentInfo[] = [];
   let cursor: string | undefined;
   do {
     const page = await store.list(cursor === undefined ? {} : { cursor });
     for (const { id } of page.sessions) {
-      const stored = await store.load(id);
-      if (stored === undefined) continue;
-      const { behaviour, halted } = rebuild(stored);
-      found.push({ name: id, behaviour: behaviour ?? undefined, halted });
+      const kept = await keptAgent(store, id);
+      if (kept !== undefined) found.push(kept);
     }
     cursor = page.next;
   } while (cursor !== undefined);
   return found;
+}
+
+async function keptAgent(store: HostStore, name: string): Promise<KeptAgentInfo | undefined> {
+  try {
+    const stored = await store.load(name);
+    if (stored === undefined) return undefined;
+    const { behaviour, halted } = rebuild(stored);
+    return { name, behaviour: behaviour ?? undefined, halted };
+  } catch (error) {
+    return { name, behaviour: undefined, halted: false, error };
+  }
 }
 
 /** The members of a section, in order: JSON objects keep none that a store could not change. */

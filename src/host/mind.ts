@@ -180,12 +180,23 @@ export class Mind {
   }
 }
 
-/** What is frozen already was looked at before. Throws `INVALID_VALUE` for what is not JSON. */
+/** Parts of states that were copied here: they are JSON, and frozen whole, which an object that somebody else froze need not be. */
+const known = new WeakSet<object>();
+
+/** A copy that is frozen; what was looked at before is shared. Throws `INVALID_VALUE` for what is not JSON. */
 export function frozenState(state: unknown): unknown {
   const refuse = ({ path, received }: { readonly path: string; readonly received: string }) => {
     throw new InvalidValueError('state', [{ path, expected: 'JSON, because the host has a store', received }]);
   };
-  return frozenJson(state ?? null, refuse, (part) => Object.isFrozen(part));
+  const frozen = frozenJson(state ?? null, refuse, (part) => known.has(part));
+  remember(frozen);
+  return frozen;
+}
+
+function remember(part: unknown): void {
+  if (typeof part !== 'object' || part === null || known.has(part)) return;
+  known.add(part);
+  for (const child of Object.values(part)) remember(child);
 }
 
 function isDecision(answer: unknown, allowed: readonly string[]): answer is { readonly state: unknown } {

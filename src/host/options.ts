@@ -109,6 +109,8 @@ function checkedPolicies(options: AgentPolicies): Policies {
     onLostTurn = 'retry',
     shutdownMs = 5_000,
   } = options;
+  assertOptions('restartLimits', restartLimits);
+  if (budget !== undefined) assertOptions('budget', budget);
   const { maxRestarts = 3, withinMs = 60_000, backoffMs = 100, maxBackoffMs = 10_000 } = restartLimits;
   const counts = { maxPendingPrompts, maxPendingPromptBytes, maxPendingNotifications, maxPendingNotificationBytes };
   const others = {
@@ -149,7 +151,7 @@ const defaults: Policies = checkedPolicies({});
 
 /** Throws `INVALID_VALUE` for a name that is no name and for a backend that is none. */
 export function checkStart(options: { readonly name: string; readonly backend?: Backend }): void {
-  if (typeof options !== 'object' || options === null) throw invalid('', 'options with a name', kindOf(options));
+  assertOptions('', options);
   const { name, backend } = options;
   if (typeof name !== 'string' || name === '') throw invalid('name', 'a non-empty string', kindOf(name));
   for (const method of ['startSession', 'prompt', 'terminateSession'] as const) {
@@ -158,7 +160,9 @@ export function checkStart(options: { readonly name: string; readonly backend?: 
 }
 
 /** Throws `INVALID_VALUE` for a wait that cannot be. */
-export function checkWaiting({ timeoutMs, signal }: Waiting): void {
+export function checkWaiting(waiting: Waiting): void {
+  assertOptions('', waiting);
+  const { timeoutMs, signal } = waiting;
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 0))
     throw invalid('timeoutMs', 'milliseconds from 0', String(timeoutMs));
   if (signal !== undefined && !(signal instanceof AbortSignal))
@@ -166,13 +170,21 @@ export function checkWaiting({ timeoutMs, signal }: Waiting): void {
 }
 
 /** Throws `INVALID_VALUE` for a caller that cannot be told. */
-export function checkFollowing({ onEvent, onCompletion, onHalt }: Following): void {
+export function checkFollowing(following: Following): void {
+  assertOptions('', following);
+  const { onEvent, onCompletion, onHalt } = following;
   assertListener('onEvent', onEvent);
   assertListener('onCompletion', onCompletion);
   if (onHalt !== undefined) assertOneOf('onHalt', onHalt, ['queue', 'fail']);
 }
 
-function assertListener(path: string, listener: unknown): void {
+/** Throws `INVALID_VALUE` for what cannot hold options. */
+export function assertOptions(path: string, options: unknown): void {
+  if (typeof options !== 'object' || options === null) throw invalid(path, 'an object', kindOf(options));
+}
+
+/** Throws `INVALID_VALUE` for what cannot be called; nothing at all is fine. */
+export function assertListener(path: string, listener: unknown): void {
   if (listener !== undefined && typeof listener !== 'function') throw invalid(path, 'a function', kindOf(listener));
 }
 

@@ -31,9 +31,9 @@ export class Reception {
       if (!isPrompt(prompt)) throw new InvalidValueError('input', [promptIssue(prompt)]);
       checkFollowing(asking);
       checkWaiting(asking);
-      this.#roster.assertCanBeKept(prompt);
+      const taken = this.#roster.taken(prompt);
       asking.signal?.throwIfAborted();
-      const request = actor.admit(origin, prompt, asking);
+      const request = actor.admit(origin, taken, asking);
       this.#graph.add(this.currentName, name, origin);
       return request;
     } catch (error) {
@@ -45,8 +45,7 @@ export class Reception {
   notify(name: string, event: unknown, isAwaited: boolean) {
     const actor = this.#roster.get(name);
     try {
-      this.#roster.assertCanBeKept(event);
-      const notified = actor.notify(event, isAwaited);
+      const notified = actor.notify(this.#roster.taken(event), isAwaited);
       this.#graph.add(this.currentName, name, 'notify');
       return { actor, ...notified };
     } catch (error) {

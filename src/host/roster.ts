@@ -3,10 +3,10 @@ import { AgentFlowError, InvalidValueError, isAgentFlowError } from '../errors.j
 import { frozenJson } from '../internal/json.js';
 import type { Actor } from './actor.js';
 import type { AgentParts } from './actor-parts.js';
-import type { KeptAgentInfo, Restored } from './api.js';
+import type { Restored } from './api.js';
 import type { EndReason } from './behaviour.js';
 import { terminated } from './host-errors.js';
-import { keptAgents } from './memory.js';
+import { type KeptAgentInfo, keptAgents } from './memory.js';
 import { type Plan, type Started, type Surroundings, startAgent } from './starting.js';
 
 /** A name whose agent has died and comes back. */
@@ -76,6 +76,7 @@ export class Roster {
     const failed: { name: string; error: unknown }[] = [];
     for (const kept of await this.kept()) {
       try {
+        if (kept.error !== undefined) throw kept.error;
         const own = plan(kept);
         if (own === undefined) continue;
         await this.start(own);
@@ -118,12 +119,16 @@ export class Roster {
     cancel();
   }
 
-  /** With a store, what is handed in must be JSON: throws `INVALID_VALUE` for what is not. */
-  assertCanBeKept(value: unknown): void {
-    if (this.#surroundings.store === undefined || typeof value === 'string') return;
-    frozenJson(value, ({ path, received }) => {
+  /**
+   * What is handed in, as it is taken. With a store it must be JSON, and is a copy: what was remembered is what will be
+   * heard. Throws `INVALID_VALUE`.
+   */
+  taken<Value>(value: Value): Value {
+    if (this.#surroundings.store === undefined || typeof value === 'string') return value;
+    const copy = frozenJson(value, ({ path, received }) => {
       throw new InvalidValueError('input', [{ path, expected: 'JSON, because the host has a store', received }]);
     });
+    return copy as Value;
   }
 
   #isTaken(name: string): boolean {

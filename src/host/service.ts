@@ -12,6 +12,7 @@ import { factsOf, type Refusal, type TurnClosed, type TurnCycle } from './cycle.
 import type { Told } from './events.js';
 import { halted } from './host-errors.js';
 import type { Mind } from './mind.js';
+import { chain, chainIfFree, queueOwn } from './own-prompts.js';
 import type { ResultBook } from './record.js';
 import { failed, hasCaller, type Request } from './request.js';
 import type { Stance } from './stance.js';
@@ -223,13 +224,8 @@ export class Service {
     const isNext = isFree && backlog.prompts === 0 && this.#admitted === undefined;
     const request = backlog.newRequest('event', decision.prompt);
     if (isNext) return this.admit(request);
-    try {
-      backlog.assertRoom(decision.prompt);
-    } catch (error) {
-      return this.#refuse(request, { error: error as AgentFlowError, halts: false });
-    }
-    backlog.queue(request);
-    this.#tell({ type: 'mailbox.queued', depth: backlog.prompts });
+    const error = queueOwn(this.#parts, request);
+    if (error !== undefined) await this.#refuse(request, { error, halts: false });
   }
 
   /** Puts a turn's decision into effect; true when it tries the same request again. */
@@ -239,14 +235,14 @@ export class Service {
     const isInterrupted = !outcome.ok && outcome.error.code === 'TURN_INTERRUPTED';
     const isRetry = !outcome.ok && hasCaller(request) && !isInterrupted;
     if (!isRetry) {
-      backlog.setChain(backlog.newRequest('self_chain', decision.prompt));
+      chain(this.#parts, backlog.newRequest('self_chain', decision.prompt));
       return false;
     }
     // Whoever comes to wait for it later must find the same wait.
     request.waiting ??= new Deferred();
     const again = { ...request, prompt: decision.prompt, attempt: request.attempt + 1 };
     backlog.remember(again);
-    backlog.setChain(again);
+    chain(this.#parts, again);
     return true;
   }
 
@@ -269,7 +265,8 @@ export class Service {
     if (!stance.isAlive) return;
     if (decision.decision === 'halt') stance.step('a callback halts');
     if (decision.decision !== 'prompt' || !stance.keepsWhatWaits) return;
-    backlog.setChain({ ...backlog.newRequest('self_chain', decision.prompt), notBefore: clock.now() + pacingMs });
+    const again = { ...backlog.newRequest('self_chain', decision.prompt), notBefore: clock.now() + pacingMs };
+    chainIfFree(this.#parts, again, error);
     clock.after(pacingMs, () => this.#loop.wake(), { keepAlive: true });
   }
 

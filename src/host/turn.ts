@@ -143,7 +143,7 @@ class Turn {
     this.#keepWhole(event);
     if (event.type === 'text') this.#text += event.text;
     else if (event.type === 'usage') this.#usage = addUsage(this.#usage, event.usage);
-    else if (event.type === 'session') this.#sessionId ??= event.sessionId;
+    else if (event.type === 'session') this.#sessionId = event.sessionId;
     else if (event.type === 'result') this.#result = event;
   }
 

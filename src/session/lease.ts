@@ -51,6 +51,8 @@ interface Holder extends HoldOptions {
   readonly sessionId: string;
   lost: boolean;
   isRenewing: boolean;
+  /** Settles when the store has answered for this holder, or for the one it took over from. */
+  asked: Promise<unknown> | undefined;
 }
 
 /** All the sessions of one store that this process holds or waits for. */
@@ -65,7 +67,7 @@ class LeaseDesk {
   }
 
   async take(sessionId: string, options: HoldOptions): Promise<Hold> {
-    const holder: Holder = { ...options, sessionId, lost: false, isRenewing: false };
+    const holder: Holder = { ...options, sessionId, lost: false, isRenewing: false, asked: undefined };
     await this.#enter(holder);
     try {
       const lease = await this.#acquire(holder);
@@ -83,6 +85,7 @@ class LeaseDesk {
     if (holder.policy === 'takeover') {
       const previous = this.#local.takeOver(holder.sessionId, holder);
       if (previous !== undefined) this.#lose(previous);
+      holder.asked = previous?.asked;
       return;
     }
     if (holder.policy === 'reject' && this.#local.holder(holder.sessionId) !== undefined) throw busy();
@@ -95,8 +98,7 @@ class LeaseDesk {
     try {
       for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, releases.longestRetryMs)) {
         holder.signal.throwIfAborted();
-        const { owner, ttlMs } = holder;
-        const lease = await this.#store.acquire(holder.sessionId, { owner, ttlMs, takeover });
+        const lease = await this.#ask(holder, takeover);
         if (lease !== undefined) return lease;
         if (holder.policy === 'reject') throw busy();
         await pause(holder.clock, retryMs, holder.signal, releases.next());
@@ -104,6 +106,20 @@ class LeaseDesk {
     } finally {
       releases.stop();
     }
+  }
+
+  /** Of two who ask at once the store might answer the earlier one last, which would then have the session. */
+  async #ask(holder: Holder, takeover: boolean): Promise<SessionLease | undefined> {
+    if (holder.asked !== undefined) await holder.asked;
+    if (holder.lost) throw new LeaseLostError(holder.sessionId);
+    const { sessionId, owner, ttlMs } = holder;
+    const asking = this.#store.acquire(sessionId, { owner, ttlMs, takeover });
+    holder.asked = asking.catch(() => {});
+    const lease = await asking;
+    holder.asked = undefined;
+    if (lease === undefined || !holder.lost) return lease;
+    await this.#store.release(lease);
+    throw new LeaseLostError(sessionId);
   }
 
   async #release(holder: Holder, lease: SessionLease): Promise<void> {

@@ -1,10 +1,13 @@
 /** Loads the module that says which agents there are. */
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { isAgentFlowError } from '../errors.js';
 import type { AgentHost } from '../host/host.js';
 import { MisuseError, told } from './misuse.js';
+
+/** This program's own code. */
+const ownFolder = dirname(fileURLToPath(import.meta.url));
 
 /** What a module exports by default: starts agents in the host it is given. What it answers is not looked at. */
 export type AgentModule = (host: AgentHost) => unknown;
@@ -12,11 +15,13 @@ export type AgentModule = (host: AgentHost) => unknown;
 /** Loads a module. Rejects with a {@link MisuseError} that says why it cannot be had. */
 export async function loadModule(path: string, folder: string): Promise<AgentModule> {
   const file = resolve(folder, path);
-  if (!existsSync(file)) throw new MisuseError(`There is no module "${path}"`);
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found === undefined) throw new MisuseError(`There is no module "${path}"`);
+  if (found.isDirectory()) throw new MisuseError(`"${path}" is a folder; expected: a module in it`);
   const start = startOf(await load(path, file));
   if (typeof start === 'function') return start as AgentModule;
-  const found = start === undefined ? 'no default export' : `a default export that is no function (${typeof start})`;
-  throw new MisuseError(`${path} has ${found}; expected: export default async (host) => { await host.start(…); }`);
+  const exported = start === undefined ? 'no default export' : `a default export that is no function (${typeof start})`;
+  throw new MisuseError(`${path} has ${exported}; expected: export default async (host) => { await host.start(…); }`);
 }
 
 /** Starts what the module describes. Rejects with a {@link MisuseError} when it throws, and when it starts no agent. */
@@ -58,10 +63,11 @@ function defaultOf(module: unknown): unknown {
   return typeof module === 'object' && module !== null && 'default' in module ? module.default : undefined;
 }
 
-/** Where it happened; what Node does is left out, and of an error of ours what we do. */
+/** Where it happened; what Node and this program do is left out, and of an error of ours all that we do. */
 function placeOf(error: unknown, file: string): string {
   const { stack = '', message } = error instanceof Error ? error : { message: '' };
-  const isWorthIt = (line: string) => (isAgentFlowError(error) ? line.includes(file) : !/\(?node:/.test(line));
+  const isWorthIt = (line: string) =>
+    isAgentFlowError(error) ? line.includes(file) : !/\(?node:/.test(line) && !line.includes(ownFolder);
   const calls = stack.split('\n').filter((line) => /^\s+at /.test(line) && isWorthIt(line));
   // Of a syntax error the place stands before the message.
   const before = stack

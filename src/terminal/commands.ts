@@ -36,7 +36,7 @@ export function helpLines(width: number): string[] {
   return [
     ...pairs(rows, width),
     'A NAME with spaces stands in quotes. A line that begins with # is passed over.',
-    'Ctrl-C interrupts an answer; twice, or without one, it leaves, like Ctrl-D.',
+    'Ctrl-C interrupts an answer or clears the line; else, or twice, it leaves.',
   ];
 }
 

@@ -1,13 +1,14 @@
 /** One line for each thing a host tells. */
 import type { HostEvent } from '../host/host.js';
-import { count, dollars, duration, shortRef, timeOfDay } from './figures.js';
+import { count, dollars, duration, shortRef, shown, timeOfDay } from './figures.js';
 import { cut, fill, oneLine } from './text.js';
-import { shown } from './value.js';
 
 /** Columns of the longest type of event. */
 const typeColumns = 15;
 /** Names beyond it are cut, so that the facts have their place. */
 const nameColumns = 16;
+/** In fewer columns there is no place for the time. */
+const narrowColumns = 60;
 
 /**
  * An event on one line of at most so many columns: when, who, what, and its facts.
@@ -18,7 +19,9 @@ export function eventLine(event: HostEvent, columns: number, nameOf: (ref: strin
   const who = fill(oneLine(event.agent), Math.min(nameColumns, Math.max(8, Math.floor(columns / 8))));
   const ref = 'ref' in event ? nameOf(event.ref) : '';
   const facts = [ref, ...factsOf(event)].filter((fact) => fact !== '').join(', ');
-  const line = [timeOfDay(event.at), who, fill(event.type, typeColumns), oneLine(facts)].join('  ');
+  // Where there is little room, what happened matters more than when.
+  const when = columns < narrowColumns ? [] : [timeOfDay(event.at)];
+  const line = [...when, who, fill(event.type, typeColumns), oneLine(facts)].join('  ');
   return cut(line, columns).trimEnd();
 }
 

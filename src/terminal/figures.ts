@@ -1,4 +1,5 @@
-/** Durations, amounts and refs as people read them. */
+/** Durations, amounts, refs and values of other people's making, as people read them. */
+import { inspect } from 'node:util';
 
 /** Milliseconds as `12 ms`, `3.4 s`, `5 min 6 s`, `2 h 3 min`. */
 export function duration(ms: number): string {
@@ -29,4 +30,25 @@ export function timeOfDay(at: number): string {
 /** As much of a ref as tells it from its neighbours. */
 export function shortRef(ref: string): string {
   return ref.slice(0, 8);
+}
+
+const bounds = { depth: 6, maxArrayLength: 50, maxStringLength: 2_000, customInspect: false } as const;
+
+/** A value on one line. */
+export function shown(value: unknown): string {
+  return safely(() => inspect(value, { ...bounds, compact: true, breakLength: Number.POSITIVE_INFINITY }));
+}
+
+/** A value on as many lines as it needs, which are seldom longer than so many columns. */
+export function shownOnLines(value: unknown, columns: number): readonly string[] {
+  return safely(() => inspect(value, { ...bounds, breakLength: Math.min(columns, 120) })).split('\n');
+}
+
+/** A value may be made so that even looking at it throws. */
+function safely(look: () => string): string {
+  try {
+    return look();
+  } catch {
+    return '(cannot be shown)';
+  }
 }

@@ -131,9 +131,14 @@ export class Screen {
     await this.#put('\n');
   }
 
-  /** Ctrl-C, until the screen is closed. A terminal in raw mode reads it as a key; elsewhere it is a signal. */
+  /**
+   * Ctrl-C, until the screen is closed; where something is being typed it only takes that away. A terminal in raw mode reads
+   * it as a key; elsewhere it is a signal.
+   */
   onInterrupt(listener: () => void): void {
-    this.#reader.on('SIGINT', listener);
+    this.#reader.on('SIGINT', () => {
+      if (!this.#clearLine()) listener();
+    });
     process.on('SIGINT', listener);
     this.#closed.signal.addEventListener('abort', () => process.off('SIGINT', listener));
   }
@@ -142,6 +147,14 @@ export class Screen {
   close(): void {
     this.#closed.abort();
     this.#reader.close();
+  }
+
+  /** Answers whether there was anything. */
+  #clearLine(): boolean {
+    if (!this.#isPrompting || this.#reader.line === '') return false;
+    this.#reader.write(null, { ctrl: true, name: 'e' });
+    this.#reader.write(null, { ctrl: true, name: 'u' });
+    return true;
   }
 
   #inTone(line: string, tone: Tone): string {

@@ -1,9 +1,8 @@
 /** What a host can be asked, as lines that fit: pure functions of its answers. */
 import type { AgentStatus, BudgetStatus, GraphEdge, RuntimeSnapshot, TurnResult } from '../host/host.js';
-import { count, dollars, duration } from './figures.js';
+import { count, dollars, duration, shownOnLines } from './figures.js';
 import { pairs, table } from './table.js';
 import { cut, oneLine } from './text.js';
-import { shownOnLines } from './value.js';
 
 /** All that is shown of one agent. */
 export interface AgentView {
@@ -13,8 +12,7 @@ export interface AgentView {
   readonly costUsd: number;
   /** Since the terminal was opened. */
   readonly tokens: number;
-  /** Its own, where it has one. */
-  readonly budget: BudgetStatus | undefined;
+  readonly budget: BudgetStatus;
   readonly sessionId: string | undefined;
 }
 
@@ -52,7 +50,7 @@ export function statusDetails(agent: AgentView, width: number, nameOf: NameOf): 
     ['waiting', waitingOf(snapshot)],
     ['turns', `${turns} answered`],
     ['cost', [dollars(costUsd), ...(tokens === 0 ? [] : [`${tokens} tokens since the start`])].join(', ')],
-    ...(budget === undefined ? [] : [['budget', budgetOf(budget)] as const]),
+    ['budget', budgetOf(budget)],
     ['session', sessionId ?? 'not told by the backend'],
   ];
   const [first = '', ...more] = shownOnLines(status.agentState, width - 12);
@@ -152,7 +150,7 @@ function budgetOf({ limitUsd, limitTokens, spentUsd, spentTokens }: BudgetStatus
   return parts.length === 0 ? 'no limit' : parts.join(', ');
 }
 
-function leftOf(budget: BudgetStatus | undefined): string {
-  if (budget?.remainingUsd !== undefined) return dollars(budget.remainingUsd);
-  return budget?.remainingTokens === undefined ? 'no limit' : count(budget.remainingTokens, 'token');
+function leftOf({ remainingUsd, remainingTokens }: BudgetStatus): string {
+  if (remainingUsd !== undefined) return dollars(remainingUsd);
+  return remainingTokens === undefined ? 'no limit' : count(remainingTokens, 'token');
 }

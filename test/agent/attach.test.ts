@@ -1,11 +1,11 @@
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { AgentFlowError, InvalidValueError, LeaseLostError } from '../../src/errors.js';
-import { passingOwner } from '../../src/session/passing-owner.js';
+import { isPassingOwner, passingOwner } from '../../src/session/passing-owner.js';
 import type { RunFeed, SessionLease, SessionStore } from '../../src/session/store.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { create, eventually, mustLoad, refused, whole } from '../../src/testing/session-store/case.js';
 import { chunksOf, machines, rest, seen, take, talker } from '../support/talkers.js';
-import { stateOf } from '../support/waiting.js';
+import { quiet, stateOf } from '../support/waiting.js';
 
 const sessionId = 'session';
 
@@ -181,6 +181,23 @@ describe('what cannot be seen', () => {
     await refused(attachment.abort(), 'SESSION_NOT_RUNNING');
   });
 
+  test('does no harm to who does not look at the answers', async () => {
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown) => unhandled.push(reason);
+    process.on('unhandledRejection', note);
+    onTestFinished(() => void process.off('unhandledRejection', note));
+    for (const store of [machines()(), undefined]) {
+      const attachment = talker(store).attach(sessionId);
+      void attachment.abort();
+      const events = attachment[Symbol.asyncIterator]();
+      void events.next();
+      void events.return?.();
+      await refused(attachment.abort(), 'SESSION_NOT_RUNNING');
+    }
+    await quiet();
+    expect(unhandled).toEqual([]);
+  });
+
   test('a cursor that is none', () => {
     const from = { run: 'x', turn: -1, seq: 0, attempt: 1 };
     expect(() => talker(undefined).attach(sessionId, { from })).toThrow(InvalidValueError);
@@ -326,12 +343,26 @@ describe('abort', () => {
     [undefined, 'It was asked for from another process'],
     [new AgentFlowError('TURN_BUSY', 'too busy'), 'too busy'],
     [7, '7'],
+    [Symbol('why'), 'Symbol(why)'],
+    [Object.create(null), 'It was asked for from another process'],
   ])('tells the reason as text: %s', async (reason, text) => {
     const { here, there } = pair();
     const connection = here.open({ sessionId });
     await eventually(async () => connection.hasSession || undefined);
     expect(await there.attach(sessionId).abort(reason)).toMatchObject({ finishReason: 'aborted' });
     expect(await here.stopped).toMatchObject({ cause: text });
+  });
+
+  test('by many at once is one abort, and all who watch are told', async () => {
+    const { here, there } = pair();
+    here.hold('b');
+    const connection = here.open({ sessionId });
+    await connection.send(['a', 'b']);
+    const watching = Array.from({ length: 50 }, () => seen(there.attach(sessionId)));
+    const ends = await Promise.all(Array.from({ length: 20 }, (_, index) => there.attach(sessionId).abort(`${index}`)));
+    for (const end of ends) expect(end).toMatchObject({ finishReason: 'aborted', error: { code: 'RUN_ABORTED' } });
+    for (const one of await Promise.all(watching))
+      expect(one).toMatchObject({ chunks: ['a'], error: { code: 'RUN_ABORTED' } });
   });
 
   test('of a run that is over answers how it ended', async () => {
@@ -348,8 +379,8 @@ describe('a run whose process has died', () => {
   /** A run that will never say how it ended. */
   async function dying(leaseTtlMs: number) {
     const { open } = pair();
-    const store = open();
-    const there = talker(open(), { leaseTtlMs });
+    const [store, other] = [open(), open()];
+    const there = talker(other, { leaseTtlMs });
     await store.release(await create(store, sessionId));
     const lease = await store.acquire(sessionId, { owner: 'dead', ttlMs: leaseTtlMs });
     if (lease === undefined) throw new AgentFlowError('SESSION_BUSY', 'The session is held');
@@ -358,7 +389,7 @@ describe('a run whose process has died', () => {
       { at: [1, 1, 0], chunk: 'a' },
     ];
     await store.feed.append(lease, { start: 0, entries, keep: 9, ttlMs: 60_000 });
-    return { store, there, lease };
+    return { store, other, there, lease };
   }
 
   test('ends with a lost lease for those who watch, after its chunks', async () => {
@@ -370,12 +401,14 @@ describe('a run whose process has died', () => {
   });
 
   test('is fenced off when its lease has expired, and then the abort is confirmed', async () => {
-    const { store, there, lease } = await dying(100);
+    const { store, other, there, lease } = await dying(100);
+    const fencing = vi.spyOn(other, 'acquire');
     const end = await there.attach(sessionId).abort('enough');
     expect(end).toMatchObject({ sessionId, finishReason: 'failed', error: { code: 'LEASE_LOST' } });
     await refused(store.save(lease, { expectedVersion: 1, change: whole({}) }), 'LEASE_LOST');
     expect((await mustLoad(store, sessionId)).head).toBe(1);
     expect(await store.acquire(sessionId, { owner: 'next', ttlMs: 1_000 })).toBeDefined();
+    expect(isPassingOwner(fencing.mock.calls[0]?.[1].owner ?? '')).toBe(true);
   });
 
   test('before it has said anything ends in the same way', async () => {
@@ -421,7 +454,8 @@ describe('a session that is held in passing', () => {
     const ends = Promise.all([seen(attachment), refused(attachment.abort(), 'SESSION_NOT_RUNNING')]);
     expect(await stateOf(ends)).toBe('pending');
     await release(lease);
-    expect(await ends).toMatchObject([{ chunks: [], error: { code: 'SESSION_NOT_RUNNING' } }, undefined]);
+    const error = { code: 'SESSION_NOT_RUNNING' };
+    expect(await ends).toMatchObject([{ chunks: [], error }, error]);
   });
 
   test('still shows the run before, from the beginning and from its end', async () => {

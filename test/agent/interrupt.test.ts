@@ -4,7 +4,7 @@ import { z } from '../../schemas/zod.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { testAgent } from '../support/agents.js';
 import { UnsteadyStore } from '../support/unsteady-store.js';
-import { collect, Gate, quiet } from '../support/waiting.js';
+import { collect, Gate, quiet, stateOf } from '../support/waiting.js';
 
 /** Says `begun`, and answers `stay` when it is interrupted; knows why. */
 function agentThatStays(store?: UnsteadyStore) {
@@ -52,8 +52,10 @@ describe('interrupt', () => {
     const conn = agentThatStays(store).open();
     void conn.send('stay', { id: '1' });
     await quiet();
-    expect(await conn.interrupt()).toBe(true);
+    const cuts = [conn.interrupt('first'), conn.interrupt('second')];
+    expect(await stateOf(Promise.race(cuts))).toBe('pending');
     recording.open();
+    expect(await Promise.all(cuts)).toEqual([true, true]);
     expect(await collect(conn.receive())).toEqual(['cut']);
     conn.close();
     expect((await conn.output()).output).toEqual([]);
@@ -71,6 +73,32 @@ describe('interrupt', () => {
     conn.close();
     await conn.output();
     expect(await conn.interrupt()).toBe(false);
+  });
+
+  it('is told when there comes no turn of what is just being recorded, or none that can be cut short', async () => {
+    const memory = new MemorySessionStore();
+    for (const end of ['duplicate', 'aborted', 'by hand'] as const) {
+      const store = new UnsteadyStore(memory);
+      const recording = new Gate();
+      store.before = (call) => (call === 'accept' ? recording.opened : undefined);
+      const byHand = testAgent({ store }, async ({ inputStream }) => {
+        for await (const _ of inputStream);
+        return { output: null };
+      });
+      const agent = end === 'by hand' ? byHand : agentThatStays(store);
+      const first = agentThatStays(new UnsteadyStore(memory)).open({ sessionId: end });
+      if (end === 'duplicate') await first.send('a', { id: '1' });
+      await first[Symbol.asyncDispose]();
+      const conn = agent.open({ sessionId: end });
+      void conn.send('a', { id: '1' });
+      await quiet();
+      const isCut = conn.interrupt();
+      if (end === 'aborted') conn.abort();
+      else recording.open();
+      expect(await isCut).toBe(false);
+      conn.close();
+      await conn.done;
+    }
   });
 
   it('is told that a loop written by hand cannot be cut short', async () => {

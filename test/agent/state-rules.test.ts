@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { z } from '../../schemas/zod.js';
 import { stateRules } from '../../src/agent/state-rules.js';
+import { AgentFlowError } from '../../src/errors.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { openTestSession } from '../support/sessions.js';
 import { errorOf } from '../support/waiting.js';
@@ -170,6 +171,20 @@ describe('a stored state', () => {
       code: 'STORED_STATE_INVALID',
       issues: [{ path: 'at', expected: 'a JSON value', received: 'an instance of Date' }],
     });
+  });
+
+  it('is refused when it cannot be migrated, told why, and stays', async () => {
+    const store = await stored({ text: 'a' });
+    const schema = z.object({ n: z.number() });
+    const cause = new TypeError('no such member');
+    const failing = { schema, store, migrate: () => Promise.reject(cause) };
+    expect(await errorOf(openTestSession(failing))).toMatchObject({ code: 'STORED_STATE_INVALID', cause });
+    const own = new AgentFlowError('MISSING_DEPENDENCY', 'the old reader');
+    const throwing = () => {
+      throw own;
+    };
+    expect(await errorOf(openTestSession({ ...failing, migrate: throwing }))).toBe(own);
+    expect((await store.load('a session'))?.head).toBe(1);
   });
 
   it('that fits is not migrated, and gets the defaults of today', async () => {

@@ -3,7 +3,7 @@ import type { BackendEvent } from '../../src/backends/backend.js';
 import { openBackendSession } from '../../src/backends/backend-session.js';
 import { failure } from '../../src/backends/failure.js';
 import { scriptedBackend } from '../../src/backends/scripted.js';
-import { errorOf, Gate, quiet } from '../support/waiting.js';
+import { errorOf, Gate, quiet, stateOf } from '../support/waiting.js';
 
 const turn = (text: string, costUsd: number, inputTokens: number): BackendEvent[] => [
   { type: 'text', text },
@@ -88,6 +88,16 @@ describe('a session of a backend', () => {
     expect(await waiting).toMatchObject({ code: 'CONNECTION_CLOSED' });
     expect([backend.active, backend.terminated.length, backend.remaining]).toEqual([0, 1, 1]);
     expect(await errorOf(session.send('three'))).toMatchObject({ code: 'CONNECTION_CLOSED' });
+  });
+
+  test('stop is over when the backend has let go, for everybody who asks', async () => {
+    const gate = new Gate();
+    const backend = { ...scriptedBackend(), terminateSession: () => gate.opened };
+    const session = await openBackendSession(backend);
+    const stops = [session.stop(), session.stop()];
+    expect(await Promise.all(stops.map(stateOf))).toEqual(['pending', 'pending']);
+    gate.open();
+    await Promise.all(stops);
   });
 
   test('one prompt can be cancelled', async () => {

@@ -20,6 +20,11 @@ describe('the command line', () => {
     expect(claudeArguments({ ...nothing, resume: 'id-1' }).slice(-4)).toEqual(['--resume', 'id-1', '--', 'Hi']);
   });
 
+  it('takes no id that would be a flag', () => {
+    const resume = () => claudeCliBackend().resumeSession('--dangerously-skip-permissions');
+    expect(resume).toThrow(expect.objectContaining({ code: 'INVALID_VALUE' }));
+  });
+
   it('knows every flag of the options', () => {
     const flags = {
       model: 'opus',

@@ -89,6 +89,17 @@ describe('a turn that ends', () => {
     expect(response.text).toBe('done');
   });
 
+  it('lets go of an output that such a child holds open, so that a program can end', async () => {
+    const pipes = () => process.getActiveResourcesInfo().filter((kind) => kind === 'PipeWrap').length;
+    const before = pipes();
+    await using cli = await ScriptedCli.start('claude');
+    const { command, commandArguments } = cli;
+    const backend = claudeCliBackend({ command, commandArguments });
+    cli.play({ text: ['done'], children: [{ ownGroup: true }] });
+    await runPrompt(backend, await backend.startSession(), 'Hi');
+    await until(() => pipes() <= before, 1_000);
+  });
+
   it('ends a CLI that does not exit after its result, and keeps the result', async () => {
     const { response, error } = await turn({ text: ['done'], lingers: true }, { limits: { exitGraceMs: 50 } });
     expect(error).toBeUndefined();
@@ -171,6 +182,39 @@ describe('a CLI that fails', () => {
   ])('because it cannot be started is told so: %o', async (options, kind) => {
     const { error } = await turn({}, options);
     expect(error).toMatchObject({ kind, retryable: false });
+  });
+});
+
+describe('a CLI of few words', () => {
+  /** One turn of a program of its own. */
+  const outcomeOf = async (program: string, prompt = 'Hi', limits: ClaudeCliOptions['limits'] = {}) => {
+    const commandArguments = ['-e', program, '--'];
+    const backend = claudeCliBackend({ command: process.execPath, commandArguments, limits });
+    return runPrompt(backend, await backend.startSession(), prompt);
+  };
+
+  it('that reads no prompt is told by its exit', async () => {
+    const { error } = await outcomeOf('process.exit(3)', 'x'.repeat(5_000_000));
+    expect(error).toMatchObject({ code: 'BACKEND_FAILED', failure: { status: 3 } });
+  });
+
+  it('that closes its output and lives on is ended', async () => {
+    const { error } = await outcomeOf("require('fs').closeSync(1); setInterval(() => {}, 1000)", 'Hi', {
+      exitGraceMs: 50,
+    });
+    expect(error).toMatchObject({ code: 'BACKEND_FAILED', retryable: true });
+  });
+
+  it('that writes no UTF-8 is read all the same', async () => {
+    const result = JSON.stringify({ type: 'result', subtype: 'success', result: 'done', session_id: 's' });
+    const program = `process.stdout.write(Buffer.from([0xff, 0xc3, 10])); console.log(${JSON.stringify(result)}); process.stdout.write(Buffer.from([0xe2, 0x82]))`;
+    expect(await outcomeOf(program)).toMatchObject({ response: { text: 'done' }, error: undefined });
+  });
+
+  it('that floods its standard error is not held up', async () => {
+    const program = "process.stderr.write('x'.repeat(20_000_000) + '\\nthe reason', () => process.exit(1))";
+    const { error } = await outcomeOf(program);
+    expect(error?.message).toMatch(/: the reason$/);
   });
 });
 

@@ -3,12 +3,13 @@ import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { describe, expect, it } from 'vitest';
 import { type AnthropicBackendOptions, anthropicBackend } from '../../src/backends/anthropic.js';
-import type { Backend, BackendEvent } from '../../src/backends/backend.js';
+import type { Backend, BackendEvent, Message } from '../../src/backends/backend.js';
 import { openBackendSession } from '../../src/backends/backend-session.js';
 import { type BackendTool, openaiBackend } from '../../src/backends/openai.js';
+import { runPrompt } from '../../src/backends/run-prompt.js';
 import { frame as messageFrame, messageStream } from '../support/anthropic-wire.js';
 import { frame as responseFrame, responseStream } from '../support/openai-wire.js';
-import { Gate } from '../support/waiting.js';
+import { collect, Gate } from '../support/waiting.js';
 import { bytewiseFetch, type WireReply, type WireScript, WireServer } from '../support/wire-server.js';
 
 type Options = Partial<Omit<AnthropicBackendOptions, 'client' | 'model'>>;
@@ -125,6 +126,23 @@ describe.each(Object.entries({ anthropic, openai }))('%s', (name, vendor) => {
         { isError: false },
         { isError: true },
       ]);
+    });
+
+    it('are told as soon as they and those before them have a result', async () => {
+      const calls = ['fast', 'slow'].map((name) => ({ id: name, name, input: {} }));
+      const slow = new Gate();
+      const told: unknown[] = [];
+      const answers = [vendor.calls(...calls), vendor.text('done')];
+      await using server = await WireServer.start(script(...answers));
+      const tools = [tool('fast', () => 'ok'), tool('slow', () => slow.opened)];
+      const session = await openBackendSession(vendor.backend(server.url, { tools }));
+      const onEvent = (event: BackendEvent) => {
+        if (event.type !== 'tool_result') return;
+        told.push(event.id);
+        slow.open();
+      };
+      await session.send('Hi', { onEvent });
+      expect(told).toEqual(['fast', 'slow']);
     });
 
     it('that throw are told to the model as an error, and the turn goes on', async () => {
@@ -247,6 +265,35 @@ describe.each(Object.entries({ anthropic, openai }))('%s', (name, vendor) => {
       expect(server.requests.map(({ body }) => vendor.told(body))).toEqual([1, 3, 5, 3]);
       expect(session.history.map(({ isError }) => isError)).toEqual([false, true, false]);
     });
+  });
+
+  describe('a turn that another process has left', () => {
+    const call = (ref: string) => ({ role: 'model' as const, content: [{ toolRequest: { ref, name: 'look' } }] });
+    const answer = { role: 'tool' as const, content: [{ toolResponse: { ref: 'c0', name: 'look', output: 'no' } }] };
+    const messages: readonly Message[] = [
+      { role: 'user', content: [{ text: 'Hi' }] },
+      { role: 'model', content: [{ text: 'Hello' }] },
+      { role: 'user', content: [{ text: 'Look' }] },
+      call('c0'),
+      answer,
+      call('c1'),
+    ];
+    const answered = [{ id: 'c1', name: 'look', input: {}, output: 'seen', isError: false }];
+
+    it('is dropped whole when it fails, or when something else is asked', async () => {
+      const failing = (reply: WireReply) => reply.json(500, {});
+      await using server = await WireServer.start(script(failing, vendor.text('one'), vendor.text('two')));
+      const backend = vendor.backend(server.url);
+      const [first, second] = [await resumed(backend), await resumed(backend)];
+      const turn = await backend.resumeTurn?.(first, answered, { signal: noSignal() });
+      if (turn === undefined) throw new Error('expected a backend that goes on with a turn');
+      expect((await collect(turn.events)).at(-1)).toMatchObject({ type: 'error', error: { kind: 'server' } });
+      for (const session of [first, second])
+        expect(await runPrompt(backend, session, 'Hi')).toMatchObject({ error: undefined });
+      expect(server.requests.map(({ body }) => vendor.told(body))).toEqual([7, 3, 3]);
+    });
+
+    const resumed = async (backend: Backend) => backend.resumeSession?.('id', { messages });
   });
 
   it('hangs up when it is cancelled', async () => {

@@ -72,6 +72,15 @@ describe('anthropic', () => {
     expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant']);
   });
 
+  it('does not go on after pauses for ever', async () => {
+    const paused = messageStream([{ text: 'Wait. ' }], { stopReason: 'pause_turn' });
+    await using server = await serving(paused, paused, paused);
+    const backend = anthropicBackend({ client: anthropicClient(server.url), model: 'm', maxTurns: 2 });
+    const session = await openBackendSession(backend);
+    await expect(session.send('Hi')).rejects.toMatchObject({ kind: 'limit' });
+    expect(server.requests).toHaveLength(2);
+  });
+
   it('counts what came from the cache as input, and the output once', async () => {
     const cached = '"input_tokens":10,"cache_read_input_tokens":7,"cache_creation_input_tokens":3';
     await using server = await serving(messageStream([{ text: 'ok' }]).replace('"input_tokens":10', cached));

@@ -59,7 +59,7 @@ describe('a response', () => {
       events,
       usage: { inputTokens: 3, outputTokens: 3, costUsd: 0.75 },
       durationMs: 0,
-      sessionId: 'first',
+      sessionId: 'second',
       costUsd: 0.75,
       numTurns: 2,
       stopReason: 'end_turn',

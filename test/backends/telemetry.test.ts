@@ -65,6 +65,7 @@ describe.each(modes)('runSession (%s)', (mode) => {
       'chat scripted',
       'invoke_agent helper',
     ]);
+    expect(ours().map(({ attributes }) => attributes.tenant)).toEqual([undefined, undefined, undefined, 't1']);
     for (const span of ours().slice(0, 3)) expect(ancestors(span)).toEqual(['invoke_agent helper']);
     expect(ancestors(named('inside the tool'))).toEqual(['execute_tool look_up', 'invoke_agent helper']);
   });

@@ -4,6 +4,7 @@ import type { Backend, BackendEvent, BackendSessionOptions, Message } from '../.
 import { BackendError } from '../../src/backends/backend-error.js';
 import { failure } from '../../src/backends/failure.js';
 import { type ScriptedBackend, type ScriptedTurn, scriptedBackend } from '../../src/backends/scripted.js';
+import { AgentFlowError } from '../../src/errors.js';
 import {
   type BackendHandlerOptions,
   BackendInputSchema,
@@ -239,6 +240,26 @@ describe('a session that is resumed', () => {
     };
     await chat({ backend, store }).agent.run('Who am I?', { sessionId: 's' });
     expect(started[0]?.messages).toEqual([said('user', 'I am Ada'), said('model', 'Hello Ada')]);
+  });
+
+  test('whose first turn failed is answered by a backend that needs the conversation to take one up', async () => {
+    const store = new MemorySessionStore();
+    const backend = (...turns: ScriptedTurn[]): Backend => ({
+      ...(scriptedBackend({ turns }) as Backend),
+      resumeSession(_, { messages } = {}) {
+        if (messages === undefined) throw new AgentFlowError('BACKEND_CANNOT_RESUME', 'Give its messages so far');
+        return {};
+      },
+    });
+    const overloaded = failure('scripted', 'overloaded', 'later');
+    const failing: ScriptedTurn = [
+      { type: 'session', sessionId: 'theirs' },
+      { type: 'error', error: overloaded },
+    ];
+    const first = chat({ backend: backend(failing), store });
+    expect(await errorOf(first.agent.run('Hi', { sessionId: 's' }))).toMatchObject({ code: 'BACKEND_FAILED' });
+    const second = chat({ backend: backend('Hello'), store });
+    expect(await second.agent.run('Hi', { sessionId: 's' })).toMatchObject({ output: 'Hello' });
   });
 
   test('knows the backend’s session although the process died in the first turn', async () => {

@@ -4,6 +4,7 @@ import { Deferred } from '../../src/internal/deferred.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
 import { type ChatWork, converse, defineTalker, echo, echoAgent, say, textsOf } from '../support/chat.js';
+import { machines } from '../support/talkers.js';
 
 /** Works until it is let go. */
 function gated(rest: ChatWork = echo) {
@@ -156,6 +157,20 @@ describe('seen from another process', () => {
     expect((await there.chatAgent.getSnapshot(snapshotId))?.status).toBe('aborted');
     clock.advance(1_000);
     await converse(there.chatAgent, ['next'], { sessionId: 'mine' });
+    expect((await here.chatAgent.getSnapshot(snapshotId))?.status).toBe('aborted');
+  });
+
+  test('a task of another process on the same store is asked to end, with its handler', async () => {
+    const open = machines();
+    const { work, begun } = gated();
+    const [here, there] = [defineTalker(work, { store: open() }), echoAgent(open())];
+    const snapshotId =
+      (await converse(here.chatAgent, [inBackground('this')], { sessionId: 'mine' })).output.snapshotId ?? '';
+    await begun;
+    const connection = here.attach('mine');
+    expect(await there.chatAgent.abort(snapshotId)).toBe('pending');
+    expect((await connection.abort()).error).toMatchObject({ cause: 'aborted through its snapshot' });
+    expect((await there.chatAgent.getSnapshot(snapshotId))?.status).toBe('aborted');
     expect((await here.chatAgent.getSnapshot(snapshotId))?.status).toBe('aborted');
   });
 

@@ -1,8 +1,9 @@
 /** Sessions of a Genkit chat of ours: snapshots, going on, aborting. */
 import { genkit, z } from 'genkit/beta';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { defineAgent } from '../../src/index.js';
 import { Deferred } from '../../src/internal/deferred.js';
+import { passingOwner } from '../../src/session/passing-owner.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
 import {
@@ -16,6 +17,8 @@ import {
   textOf,
   textsOf,
 } from '../support/chat.js';
+import { machines } from '../support/talkers.js';
+import { UnsteadyStore } from '../support/unsteady-store.js';
 
 const hostileIds = [
   '../../etc/passwd',
@@ -226,12 +229,41 @@ describe('abort', () => {
     expect(await chatAgent.abortAgentAction({ snapshotId: 'nope' })).toEqual({ snapshotId: 'nope' });
   });
 
-  test('fences off a run of another process', async () => {
-    const store = new MemorySessionStore();
+  test('ends a run of another process on the same store, and waits until it has ended', async () => {
+    const open = machines();
+    const { work, begun } = patient();
+    const [here, there] = [defineTalker(work, { store: open() }), defineTalker(echo, { store: open() })];
+    const { snapshotId = '' } = (await converse(there.chatAgent, [], { sessionId: 'mine' })).output;
+    const turn = converse(here.chatAgent, ['this'], { sessionId: 'mine' });
+    await begun;
+    expect(await there.chatAgent.abort(snapshotId)).toBe('pending');
+    const { output } = await turn;
+    expect(output).toEqual({ sessionId: 'mine', finishReason: 'aborted', snapshotId: expect.any(String) });
+    const snapshot = await there.chatAgent.getSnapshot(output.snapshotId ?? '');
+    expect(textsOf(snapshot?.state?.messages)).toEqual(['this']);
+    expect(await there.chatAgent.abort(snapshotId)).toBe('completed');
+    expect((await converse(there.chatAgent, ['next'], { sessionId: 'mine' })).output.finishReason).toBe('stop');
+  });
+
+  test('looks for a run of another process without touching the session', async () => {
+    const open = machines();
+    const [here, store] = [open(), open()];
+    const there = defineTalker(echo, { store });
+    const { snapshotId = '' } = (await converse(there.chatAgent, [], { sessionId: 'mine' })).output;
+    const acquire = vi.spyOn(store, 'acquire');
+    expect(await there.chatAgent.abort(snapshotId)).toBe('completed');
+    await here.acquire('mine', { owner: passingOwner('1'), ttlMs: 60_000 });
+    expect(await there.chatAgent.abort(snapshotId)).toBe('completed');
+    expect(acquire).not.toHaveBeenCalled();
+  });
+
+  test('fences off a run of another process that cannot be asked', async () => {
+    const memory = new MemorySessionStore();
+    const store = new UnsteadyStore(memory);
     const clock = new ManualClock();
     const { work, begun } = patient();
     const here = defineTalker(work, { store, clock, leaseTtlMs: 3_000 });
-    const there = defineTalker(echo, { store });
+    const there = defineTalker(echo, { store: memory });
     const { snapshotId = '' } = (await converse(there.chatAgent, [], { sessionId: 'mine' })).output;
     const turn = converse(here.chatAgent, ['this'], { sessionId: 'mine' });
     await begun;

@@ -125,6 +125,16 @@ describe('genkitProvider', () => {
     expect(new Set(calls.map(({ callId }) => callId)).size).toBe(3);
   });
 
+  test('the same call again, and nothing else, is run again and does not end the request', async () => {
+    const calls: Call[] = [];
+    const again = calling({ name: 'f', input: { n: 1 } }, { name: 'f', input: { n: 1 } });
+    const { run, requests } = model(again, again, said('done'));
+    expect(await run({ handler: noting(calls) })).toMatchObject({ terminal: 'end_turn', text: 'done', turns: 3 });
+    expect(calls).toHaveLength(4);
+    const answers = requests.map(({ messages }) => messages.at(-1)?.content.filter((part) => part.toolResponse).length);
+    expect(answers, 'no turn without an answer to each call').toEqual([0, 2, 2]);
+  });
+
   test('streams, and counts', async () => {
     const usage = { inputTokens: 3, outputTokens: 2, totalTokens: 5 };
     const { run } = model({ ...said('Hello'), chunks: ['Hel', 'lo'], usage });

@@ -25,6 +25,7 @@ describe('bad arguments', () => {
     ['a number', 1, {}],
     ['a part that is none', [null], {}],
     ['text among parts', ['text'], {}],
+    ['options that are none', 'go', null],
     ['a time that is none', 'go', { timeoutMs: Number.NaN }],
     ['a negative time', 'go', { timeoutMs: -1 }],
     ['a time as text', 'go', { timeoutMs: '5' }],
@@ -35,7 +36,7 @@ describe('bad arguments', () => {
   ])('ask refuses %s, and nothing is taken', async (_what, text, options) => {
     const { start, host, backend, told } = harness();
     await start({}, {}, 'fine');
-    await expect(host.ask('a', text as string, options as object)).rejects.toMatchObject({
+    await expect(host.ask('a', text as string, options as never)).rejects.toMatchObject({
       code: 'INVALID_VALUE',
       status: 'INVALID_ARGUMENT',
     });
@@ -50,7 +51,9 @@ describe('bad arguments', () => {
     await start();
     expect(await codeOf(host.tell('a', 1 as never))).toBe('INVALID_VALUE');
     expect(await codeOf(host.tell('a', 'x', { onHalt: 'no' as never }))).toBe('INVALID_VALUE');
+    expect(await codeOf(host.tell('a', 'x', null as never))).toBe('INVALID_VALUE');
     expect(await codeOf(host.await('a', 'r', { timeoutMs: -1 }))).toBe('INVALID_VALUE');
+    expect(await codeOf(host.await('a', 'r', null as never))).toBe('INVALID_VALUE');
     expect(await codeOf(host.drain('a', { timeoutMs: Number.NaN }))).toBe('INVALID_VALUE');
     expect(await host.list()).toEqual(['a']);
   });

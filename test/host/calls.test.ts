@@ -172,7 +172,7 @@ describe('the turn', () => {
 });
 
 describe('under the tool loop', () => {
-  it('a call that the journal knows is answered from it', async () => {
+  it('a call that has its result is not run again, and what was asked is not asked again', async () => {
     const runs: string[] = [];
     const provider = scriptedProvider({
       mode: 'streaming',
@@ -192,7 +192,8 @@ describe('under the tool loop', () => {
     const journal = sessionToolJournal(new MemorySessionStore());
     const backend = providerBackend(provider, { handler, journal }) as Backend;
     const { answer } = await dieAndGoOn(backend, () => runs.length === 2);
-    expect((await answer).isError).toBe(false);
+    expect(await answer).toMatchObject({ text: 'done', isError: false });
     expect(runs.filter((run) => run === 'look')).toEqual(['look']);
+    expect(provider.inputs).toMatchObject([{ prompt: 'go' }, { results: [{ text: 'look done' }, { isError: true }] }]);
   });
 });

@@ -57,6 +57,11 @@ export class Gate {
     return [this.#deferred.promise, { type: 'text', text: this.#text }, { type: 'result' }];
   }
 
+  /** Resolves when it is let go. */
+  get isOpen(): Promise<void> {
+    return this.#deferred.promise;
+  }
+
   open(): void {
     this.#deferred.resolve();
   }

@@ -11,6 +11,21 @@ const codeOf = (call: Promise<unknown>) =>
     ({ code }) => code,
   );
 
+describe('a host', () => {
+  it.each([
+    ['no options', null],
+    ['a budget that is a number', { budget: 5 }],
+    ['a negative budget', { budget: { maxTokens: -1 } }],
+    ['an observer that is none', { onEvent: 'me' }],
+  ])('refuses %s', (_what, options) => {
+    expect(() => createAgentHost(options as never)).toThrow(expect.objectContaining({ code: 'INVALID_VALUE' }));
+  });
+
+  it('refuses an observer that cannot be called', () => {
+    expect(() => createAgentHost().observe(5 as never)).toThrow(expect.objectContaining({ code: 'INVALID_VALUE' }));
+  });
+});
+
 describe('start', () => {
   it.each<[string, unknown, unknown]>([
     ['no behaviour', undefined, {}],
@@ -24,9 +39,12 @@ describe('start', () => {
     ['a backend without a prompt', listener(), { backend: { startSession() {}, terminateSession() {} } }],
     ['a backend without sessions', listener(), { backend: { prompt() {} } }],
     ['a budget that is none', listener(), { budget: { maxCostUsd: -1 } }],
+    ['a budget that is a number', listener(), { budget: 5 }],
+    ['a budget that is null', listener(), { budget: null }],
     ['a bound that is none', listener(), { maxPendingPrompts: 1.5 }],
     ['a policy that is none', listener(), { onLostTurn: 'maybe' }],
     ['limits that are none', listener(), { restartLimits: { maxRestarts: -1 } }],
+    ['limits that are null', listener(), { restartLimits: null }],
   ])('refuses %s, and leaves nothing', async (_what, behaviour, options) => {
     const { host, backend } = harness();
     const start = host.start(behaviour as never, { name: 'a', backend, ...(options as object) } as never);

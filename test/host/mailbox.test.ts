@@ -45,6 +45,17 @@ describe('the mailbox', () => {
     expect(taken).toBe(66_666);
   });
 
+  it('closes up what was taken from its middle, however little was taken from its front', () => {
+    const box = new Mailbox();
+    for (let order = 0; order < 5_000; order++) {
+      box.push(mail(order));
+      if (order % 1_000 !== 0) box.remove(`r${order}`);
+    }
+    expect(box.items().map(({ order }) => order)).toEqual([0, 1_000, 2_000, 3_000, 4_000]);
+    expect(box.remove('r3000')).toEqual(mail(3_000));
+    expect([box.shift(), box.shift(), box.get('r4000')]).toEqual([mail(0), mail(1_000), mail(4_000)]);
+  });
+
   it('is used again after it was cleared', () => {
     const box = new Mailbox();
     box.push(mail(1));

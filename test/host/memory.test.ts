@@ -81,6 +81,27 @@ describe('a host with a store', () => {
     expect((await second.kept()).map(({ name }) => name)).toEqual(['b', 'c']);
   });
 
+  it('names an agent whose memory cannot be read, restores the others, and lets it be forgotten', async () => {
+    const store = new MemorySessionStore();
+    const first = harness({ store });
+    for (const name of ['a', 'b']) await first.start({}, { name });
+    await first.host.close();
+    const tenant = store.forTenant('genkitx-agent/host/host');
+    const lease = await tenant.acquire('a', { owner: 'the test', ttlMs: 1_000, takeover: true });
+    const expectedVersion = (await tenant.load('a'))?.head ?? 0;
+    const change = { kind: 'patch', patch: [{ op: 'remove', path: '/nowhere' }] } as const;
+    if (lease !== undefined) await tenant.save(lease, { expectedVersion, change });
+    const { host, backend } = harness({ store });
+    expect(await host.kept()).toMatchObject([
+      { name: 'a', behaviour: undefined, error: { code: 'STORE_CORRUPT' } },
+      { name: 'b', behaviour: 'listener' },
+    ]);
+    const { restored, failed } = await host.restore(() => ({ behaviour: listener(), backend }));
+    expect([restored, failed]).toMatchObject([['b'], [{ name: 'a', error: { code: 'STORE_CORRUPT' } }]]);
+    await host.forget('a');
+    expect(await host.kept()).toEqual([]);
+  });
+
   it('forgets an agent that is stopped', async () => {
     const store = new MemorySessionStore();
     const { start, host } = harness({ store });
@@ -221,6 +242,30 @@ describe('a host with a store', () => {
       cause: { code: 'INVALID_VALUE' },
     });
     expect(await log()).toEqual(['error CALLBACK_FAILED']);
+  });
+
+  it('looks into a state that somebody else froze, and freezes all of it', async () => {
+    const { start, host } = harness({ store: new MemorySessionStore() });
+    const notJson = Object.freeze({ log: [], at: new Date(0) });
+    await expect(start({ init: () => ({ state: notJson }) })).rejects.toMatchObject({ code: 'AGENT_INIT_FAILED' });
+    await start({ init: () => ({ state: Object.freeze({ log: [] }) }) });
+    const { agentState } = await host.status('a');
+    expect(Object.isFrozen((agentState as Log).log)).toBe(true);
+  });
+
+  it('takes prompts and events as they are just then, whatever their sender changes later', async () => {
+    const { start, host, backend } = harness({ store: new MemorySessionStore() });
+    const gate = new Gate();
+    const heard: unknown[] = [];
+    await start({ handleEvent: (event, state) => having(heard.push(event), noreply(state)) }, {}, gate.turn, 'x', 'y');
+    const part = { text: 'a' };
+    const asked = [host.ask('a', 'go'), host.ask('a', [part]), host.notify('a', part)];
+    part.text = 'b';
+    asked.push(host.ask('a', [part]));
+    gate.open();
+    await Promise.all(asked);
+    expect(backend.prompts.map(({ text }) => text)).toEqual(['go', 'a', 'b']);
+    expect(heard).toEqual([{ text: 'a' }]);
   });
 });
 

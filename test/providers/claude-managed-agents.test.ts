@@ -156,7 +156,8 @@ describe('the stream', () => {
   });
 
   it('passes over events that are too long', async () => {
-    const text = frame(message('x'.repeat(5_000)), '\n') + frame(idle(), '\n');
+    const lines = `${'data:\n'.repeat(2_000)}data: {}\n\n`;
+    const text = frame(message('x'.repeat(5_000)), '\n') + lines + frame(idle(), '\n');
     const { chunks } = await streamed((_, reply) => reply.events(text), { maxEventLength: 1_000 });
     expect(chunks).toEqual([idle()]);
   });

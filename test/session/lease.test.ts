@@ -177,6 +177,24 @@ describe('a takeover', () => {
     await memory.save(lease, { expectedVersion: 0, change });
   });
 
+  it('of one that the store has not answered yet waits for that answer, and gets the session', async () => {
+    const store = new UnsteadyStore(memory);
+    const gate = new Gate();
+    store.before = () => (store.count('acquire') === 1 ? gate.opened : undefined);
+    const first = hold(store, 's', 'one', { policy: 'takeover' });
+    const [second, third] = ['two', 'three'].map((owner) => hold(store, 's', owner, { policy: 'takeover' }));
+    const ends = Promise.all([errorOf(first), second && errorOf(second)]);
+    await quiet();
+    expect(losses.map(([owner]) => owner)).toEqual(['one', 'two']);
+    // Had the others been quicker, it would now take from them what it may not have.
+    gate.open();
+    expect(await ends).toMatchObject([{ code: 'LEASE_LOST' }, { code: 'LEASE_LOST' }]);
+    const held = await third;
+    expect(held && (await memory.renew(held.lease, ttlMs))).toBe(true);
+    await held?.release();
+    expect(await isHeld('s')).toBe(false);
+  });
+
   it('takes nothing from anybody when its signal has fired before', async () => {
     const store = new UnsteadyStore(memory);
     await hold(store, 's', 'one');

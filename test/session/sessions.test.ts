@@ -1,5 +1,6 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from '../../schemas/zod.js';
+import { isPassingOwner } from '../../src/session/passing-owner.js';
 import type { SessionStore } from '../../src/session/store.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
@@ -98,6 +99,14 @@ describe('fork', () => {
     expect(grandchild).toBe('mine');
     expect((await agent.sessions.get('mine'))?.parent).toEqual({ sessionId: id, version: 3 });
     expect((await talk(agent, 'mine', 'y')).state.log).toEqual(['a', 'x', 'y']);
+  });
+
+  it('holds the new session as nobody that could be taken for a run', async () => {
+    const agent = agentOn();
+    await talk(agent, 's', 'a');
+    const acquire = vi.spyOn(store, 'acquire');
+    await agent.sessions.fork('s');
+    expect(acquire.mock.calls.map(([, { owner }]) => isPassingOwner(owner))).toEqual([true]);
   });
 
   it('takes the artifacts with all their history', async () => {

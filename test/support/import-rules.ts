@@ -44,6 +44,7 @@ const sharedByBackends = [
   'cli-turn',
   'conversation',
   'failure',
+  'in-order',
   'model-backend',
   'process-groups',
   'prompt-text',

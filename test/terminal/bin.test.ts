@@ -69,6 +69,13 @@ describe('in a pipe', () => {
     await using nowhere = new Program(process.execPath, [...bin, 'nowhere.mjs']);
     expect(await nowhere.end()).toEqual({ code: 1, signal: null });
     expect(nowhere.output).toBe('There is no module "nowhere.mjs"\n');
+    const module = join(folder, 'broken.mjs');
+    writeFileSync(module, `throw new TypeError('no luck');`);
+    await using broken = new Program(process.execPath, [...bin, module]);
+    expect(await broken.end()).toEqual({ code: 1, signal: null });
+    expect(broken.output).toContain('broken.mjs could not be loaded: no luck\n');
+    // It may say where in the module that was, and not where in this program.
+    expect(broken.output).not.toContain('src/terminal');
   });
 
   it.each(['agents.cts', 'agents.ts'])('loads TypeScript that is compiled to CommonJS: %s', async (name) => {

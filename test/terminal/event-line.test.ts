@@ -78,6 +78,11 @@ describe('an event on a line', () => {
     expect(eventLine({ ...turn, type: 'turn.start' }, 80, () => '#3')).toContain('  #3, tell');
   });
 
+  it('tells what happened rather than when, where there is little room', () => {
+    expect(eventLine({ ...turn, type: 'turn.start' }, 60)).toBe('15:04:05  writer    turn.start       f988e4b8, tell');
+    expect(eventLine({ ...turn, type: 'turn.start' }, 42)).toBe('writer    turn.start       f988e4b8, tell');
+  });
+
   it('fits, and does not steer the terminal, whatever it holds', () => {
     const hostile = fc.string({ unit: 'binary', maxLength: 200 });
     const anything = fc.anything({ withBigInt: true, withMap: true, withSet: true, withTypedArray: true });

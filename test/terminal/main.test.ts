@@ -139,6 +139,7 @@ describe('the program', () => {
 describe('a module that starts no agent', () => {
   it.each([
     ['is not there', 'nowhere.mjs', 'There is no module "nowhere.mjs"\n'],
+    ['is a folder', folder, 'is a folder; expected: a module in it\n'],
     [
       'has no default export',
       moduleOf('export const agents = 1;'),

@@ -56,6 +56,21 @@ describe('at a terminal', () => {
     await left;
   });
 
+  it('takes Ctrl-C while something is being typed for that line, which then does nothing', async () => {
+    const { shown, type, left, start, host } = sitDown({ isTTY: true });
+    await start('writer', []);
+    await shown.until(freshPrompt);
+    type('ask writer not this');
+    await shown.until('not this');
+    type(ctrlC);
+    type('list\r');
+    await shown.until('\nwriter\n');
+    expect(await host.turnCount('writer')).toBe(0);
+    await shown.until(freshPrompt);
+    type(ctrlC);
+    expect(await left).toBe(false);
+  });
+
   it('takes back a prompt that still waits, and leaves the turn in flight alone', async () => {
     const { shown, type, left, start, host } = sitDown({ isTTY: true });
     await start('writer', [never]);

@@ -50,7 +50,7 @@ function view(name: string, more: Partial<AgentView> = {}, snapshot: Partial<Run
     turns: 3,
     costUsd: 0.0123,
     tokens: 150,
-    budget: undefined,
+    budget: noBudget,
     sessionId: 'session-1',
     ...more,
   };

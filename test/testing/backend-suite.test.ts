@@ -166,6 +166,12 @@ const broken: Record<string, { create: () => BackendUnderTest; caughtBy: string 
     create: altered((backend) => ({ resumeSession: () => backend.startSession() })),
     caughtBy: 'a session is taken up by its id, if the backend can do that',
   },
+  'asks anew instead of going on with a turn': {
+    create: altered((backend) => ({
+      resumeTurn: (session, _, options) => backend.prompt(session, 'What is tea?', options),
+    })),
+    caughtBy: 'a turn that another process has left goes on from the results of its calls, if the backend can do that',
+  },
   'does not pass on what the model is told first': {
     create: altered((backend) => ({ startSession: () => backend.startSession({}) })),
     caughtBy: 'what the model is told before everything else reaches it in every turn',

@@ -96,7 +96,12 @@ const faults: Readonly<Record<string, (ward: Ward) => Promise<void>>> = {
 
 /** A process that was frozen while it wrote to SQLite stops all who want to write: they are told that the store failed. */
 async function firstOf(workers: readonly TurnWorker[]): Promise<'saved' | 'stuck'> {
-  return Promise.any(workers.map((worker) => worker.untilSavedOrStuck()));
+  const savedOrStuck = async (worker: TurnWorker) => {
+    // What it says first may be of a turn it had before the others were frozen.
+    const first = await worker.untilSavedOrStuck();
+    return first === 'saved' ? worker.untilSavedOrStuck() : first;
+  };
+  return Promise.any(workers.map(savedOrStuck));
 }
 
 function pick<T>(choices: readonly T[]): T {

@@ -1,7 +1,7 @@
 /** A run of another process, as it is seen through its store's feed. */
 import { v4 as uuid } from 'uuid';
 import type { RunEnd, WatchEvent, WatchOptions } from '../../connection/connection.js';
-import { expired, isAfter, isGapAfter } from '../../connection/watching.js';
+import { expired, isAfter, isGapAfter, silent } from '../../connection/watching.js';
 import { errorFromJson } from '../../errors/from-json.js';
 import { AgentFlowError, InvalidValueError, LeaseLostError } from '../../errors.js';
 import type { Clock } from '../../internal/clock.js';
@@ -178,13 +178,12 @@ function placeOf(index: number, entry: FeedEntry | undefined) {
 
 /** A reason as text, which is all that reaches another process. */
 function textOf(reason: unknown): string {
-  if (reason === undefined) return 'It was asked for from another process';
-  if (typeof reason === 'string') return reason;
-  return reason instanceof Error ? reason.message : String(reason);
-}
-
-/** A rejection nobody waits for stays silent. */
-function silent<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => {});
-  return promise;
+  const unsaid = 'It was asked for from another process';
+  if (reason === undefined) return unsaid;
+  try {
+    return reason instanceof Error ? reason.message : String(reason);
+  } catch {
+    // A value may be made so that it has no text; the run is to end all the same.
+    return unsaid;
+  }
 }

@@ -39,6 +39,15 @@ export function conversationOf(messages: readonly Message[]): {
   return { system: system === '' ? undefined : system, messages: others };
 }
 
+/** Where the turn begins that ends with calls nobody has answered; the end where there is none. */
+export function startOfUnanswered(messages: readonly AnthropicMessage[]): number {
+  const has = (message: AnthropicMessage | undefined, kind: string) =>
+    message?.content.some(({ type }) => type === kind) ?? false;
+  if (!has(messages.at(-1), 'tool_use')) return messages.length;
+  const isPrompt = messages.map((message) => message.role === 'user' && !has(message, 'tool_result'));
+  return Math.max(0, isPrompt.lastIndexOf(true));
+}
+
 /** A conversation as Genkit writes it. */
 export function transcriptOf(messages: readonly AnthropicMessage[]): Message[] {
   return messages.map(({ role, content }) => {

@@ -59,7 +59,7 @@ export class KeptConversation implements OpenAIConversation {
   constructor({ id = newId(), system, items }: ConversationStart) {
     this.id = id;
     this.system = system;
-    this.#conversation = new Conversation(id, system, items);
+    this.#conversation = new Conversation(id, system, items, startOfUnanswered(items));
   }
 
   get resumeId(): string {

@@ -1,6 +1,7 @@
 /** A session of a provider that is open: one request after another, each from what the one before has left. */
 import { type AgentFlowError, isAgentFlowError } from '../../errors.js';
 import type { Provider } from '../../providers/provider.js';
+import type { AnsweredCall } from '../backend.js';
 import { BackendError } from '../backend-error.js';
 import { failure, failureOf } from '../failure.js';
 import type { OperationSpan } from '../telemetry.js';
@@ -10,7 +11,7 @@ import { type Limits, Stopped } from './limits.js';
 import type { Ask, SessionInfo, SessionResult, Settings } from './options.js';
 import { type Ending, type LoopEvent, LoopRequest, outcomeInput } from './request.js';
 import { RequestTally } from './tally.js';
-import { ToolRunner } from './tools.js';
+import { ToolRunner, textOf } from './tools.js';
 
 const interruptPatienceMs = 5_000;
 
@@ -95,6 +96,18 @@ export class LoopSession {
     // Who has to decide may have done so when the next request begins.
     if (tally.hasUndecided) this.#mustLook ??= 'cut';
     return this.#result(ending, tally, clock.now() - startedAt, error);
+  }
+
+  /** Has the session go on from calls whose results are known: the next request sends them, and runs none of them. */
+  async goOnFrom(answered: readonly AnsweredCall[]): Promise<void> {
+    const { journal } = this.#settings;
+    const { sessionId } = this.info;
+    for (const { id, name, input, output, isError } of answered) {
+      await journal.begin(sessionId, { id, name, input });
+      await journal.record(sessionId, { toolUseId: id, name, text: textOf(output), isError });
+    }
+    this.#isNew = false;
+    this.#mustLook ??= 'found';
   }
 
   async close(): Promise<void> {

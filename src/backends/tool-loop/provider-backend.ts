@@ -1,8 +1,10 @@
 /** A provider and its tools as a backend: so a hosted agent too can sit behind an agent or a host. */
+import type { Usage } from '../../../schemas/index.js';
 import type { Prompt, Provider } from '../../providers/provider.js';
-import type { Backend, BackendEvent, BackendSessionOptions } from '../backend.js';
+import type { AnsweredCall, Backend, BackendEvent, BackendSessionOptions } from '../backend.js';
 import { BackendError } from '../backend-error.js';
 import { type BackendFailure, type FailureKind, failure, failureOf } from '../failure.js';
+import { UsageLedger } from '../usage-ledger.js';
 import { Limits } from './limits.js';
 import { type LoopSession, openLoopSession } from './loop-session.js';
 import { type LoopLimit, type LoopOptions, type SessionResult, settings } from './options.js';
@@ -24,6 +26,10 @@ export interface ProviderBackendSession {
 /**
  * A provider as a backend; a prompt is one request of the loop, with all its turns and tool calls. A limit that is
  * reached is a failure of the kind `limit` (`timeout`, `cancelled`), whose `raw` is the `SessionResult`.
+ *
+ * A turn that another process has left is gone on with from the results that are known; calls beside them that wait are
+ * run as the journal says. One that has ended meanwhile is answered with what the provider remembers of it, and fails as
+ * `incomplete` where it remembers nothing.
  */
 export function providerBackend<Context = unknown>(
   provider: Provider,
@@ -39,16 +45,18 @@ export function providerBackend<Context = unknown>(
     }
   };
   const { clock, timeoutMs } = settings(options);
+  const turn = (session: ProviderBackendSession, task: Task, signal: AbortSignal) => {
+    signal.throwIfAborted();
+    const either = AbortSignal.any([signal, session.ended.signal]);
+    const limits = () => new Limits(clock, timeoutMs, either);
+    return { session, events: events(session.loop, task, limits, signal) };
+  };
   return {
     name: provider.name,
     startSession: (own = {}) => open(own),
     resumeSession: (sessionId, own = {}) => open(own, sessionId),
-    prompt(session, prompt, { signal }) {
-      signal.throwIfAborted();
-      const either = AbortSignal.any([signal, session.ended.signal]);
-      const limits = () => new Limits(clock, timeoutMs, either);
-      return { session, events: events(session.loop, prompt, limits, signal) };
-    },
+    prompt: (session, prompt, { signal }) => turn(session, { prompt, answered: [] }, signal),
+    resumeTurn: (session, answered, { signal }) => turn(session, { prompt: undefined, answered }, signal),
     async terminateSession({ loop, ended }) {
       ended.abort();
       await loop.close().catch(() => {});
@@ -56,20 +64,27 @@ export function providerBackend<Context = unknown>(
   };
 }
 
+/** What a turn begins with: a prompt, or calls that have their results. */
+interface Task {
+  readonly prompt: Prompt | undefined;
+  readonly answered: readonly AnsweredCall[];
+}
+
 async function* events(
   loop: LoopSession,
-  prompt: Prompt,
+  { prompt, answered }: Task,
   limits: () => Limits,
   signal: AbortSignal,
 ): AsyncGenerator<BackendEvent, void, void> {
   const { sessionId, provider } = loop.info;
   yield { type: 'session', sessionId };
+  if (prompt === undefined) await loop.goOnFrom(answered);
   const request = loop.request(prompt, limits());
-  const teller = new Teller();
+  const teller = new Teller(answered);
   try {
     for (;;) {
       const next = await request.next();
-      if (next.done) return yield endOf(next.value, provider, signal);
+      if (next.done) return yield* endOf(next.value, provider, signal, prompt === undefined);
       yield* teller.tell(next.value);
     }
   } finally {
@@ -79,15 +94,26 @@ async function* events(
 
 /** Says in a backend's words what goes on in the loop. */
 class Teller {
+  /** Calls that were told by whoever ran them. */
+  readonly #told: ReadonlySet<string>;
   #hasSaid = false;
+  #ledger = new UsageLedger();
+
+  constructor(answered: readonly AnsweredCall[]) {
+    this.#told = new Set(answered.map(({ id }) => id));
+  }
 
   *tell(event: LoopEvent): Generator<BackendEvent, void, void> {
-    if (event.type === 'event' && event.text) {
-      this.#hasSaid = true;
-      yield { type: 'text', text: event.text };
+    if (event.type === 'event') {
+      if (event.text) {
+        this.#hasSaid = true;
+        yield { type: 'text', text: event.text };
+      }
+      // At once: a turn that is cut off is never told as a whole.
+      yield* usageEvents(this.#ledger.tell(event.usage));
     }
-    if (event.type === 'tool_use') yield { type: 'tool_use', ...event.use };
-    if (event.type === 'tool_result') {
+    if (event.type === 'tool_use' && !this.#told.has(event.use.id)) yield { type: 'tool_use', ...event.use };
+    if (event.type === 'tool_result' && !this.#told.has(event.result.toolUseId)) {
       const { toolUseId: id, text: output, isError } = event.result;
       yield { type: 'tool_result', id, output, isError };
     }
@@ -95,22 +121,53 @@ class Teller {
       const { text, usage, serverToolUses } = event.turn;
       for (const use of serverToolUses) yield { type: 'tool_use', ...use };
       if (!this.#hasSaid && text !== '') yield { type: 'text', text };
-      if (usage !== undefined) yield { type: 'usage', usage };
+      yield* usageEvents(this.#ledger.rest(usage));
       this.#hasSaid = false;
+      this.#ledger = new UsageLedger();
     }
   }
 }
 
-function endOf(result: SessionResult, provider: string, signal: AbortSignal): BackendEvent {
-  const { error, sessionId, stopReason, turns, costUsd, text } = result;
-  if (error !== undefined) {
-    const told = error instanceof BackendError ? error.failure : failureOf(error, { provider, signal });
-    return { type: 'error', error: told };
+function* endOf(
+  result: SessionResult,
+  provider: string,
+  signal: AbortSignal,
+  isResumed: boolean,
+): Generator<BackendEvent, void, void> {
+  const { sessionId, stopReason, turns, costUsd, usage, text } = result;
+  const error = isResumed && isNothing(result) ? lostTurn(provider) : failureIn(result, provider, signal);
+  if (error === undefined) {
+    const cost = costUsd === undefined ? {} : { costUsd };
+    yield { type: 'result', sessionId, stopReason, numTurns: turns, text, ...cost };
+    return;
   }
-  if (result.terminal === 'terminated' || result.limit !== undefined)
-    return { type: 'error', error: stopFailure(result, provider) };
-  const cost = costUsd === undefined ? {} : { costUsd };
-  return { type: 'result', sessionId, stopReason, numTurns: turns, text, ...cost };
+  // What it cost all the same, for an error has no member for it.
+  if (usage?.costUsd === undefined && costUsd !== undefined) yield { type: 'usage', usage: { costUsd } };
+  yield { type: 'error', error };
+}
+
+function failureIn(result: SessionResult, provider: string, signal: AbortSignal): BackendFailure | undefined {
+  const { error, terminal, limit } = result;
+  if (error !== undefined)
+    return error instanceof BackendError ? error.failure : failureOf(error, { provider, signal });
+  return terminal === 'terminated' || limit !== undefined ? stopFailure(result, provider) : undefined;
+}
+
+/** Nothing waited, and nothing is remembered. */
+function isNothing({ terminal, turns, events }: SessionResult): boolean {
+  return terminal === 'end_turn' && turns === 0 && events.length === 0;
+}
+
+function lostTurn(provider: string): BackendFailure {
+  return failure(
+    provider,
+    'incomplete',
+    'The session does not wait for these results, and tells nothing of their turn',
+  );
+}
+
+function usageEvents(usage: Usage | undefined): BackendEvent[] {
+  return usage === undefined ? [] : [{ type: 'usage', usage }];
 }
 
 function stopFailure(result: SessionResult, provider: string): BackendFailure {

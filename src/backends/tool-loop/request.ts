@@ -1,4 +1,5 @@
 /** One request: turns and tool calls, one after another, until the model is done, somebody else has to act, or a limit is reached. */
+import type { Usage } from '../../../schemas/index.js';
 import type {
   Outcome,
   Provider,
@@ -27,7 +28,12 @@ import type { ToolRunner } from './tools.js';
 
 /** What goes on in a request, as it goes on. */
 export type LoopEvent =
-  | { readonly type: 'event'; readonly event: unknown; readonly text: string | undefined }
+  | {
+      readonly type: 'event';
+      readonly event: unknown;
+      readonly text: string | undefined;
+      readonly usage: Usage | undefined;
+    }
   | { readonly type: 'tool_use'; readonly use: ToolUse }
   | { readonly type: 'tool_result'; readonly result: ToolResult }
   | { readonly type: 'turn'; readonly turn: ProviderTurn };
@@ -128,7 +134,7 @@ export class LoopRequest {
         events.push(event);
         tally.addEvent(event, peek);
         this.#show(event);
-        yield { type: 'event', event, text: peek.text };
+        yield { type: 'event', event, text: peek.text, usage: peek.usage };
         tally.assertWithinBudget();
       }
       this.#isInTurn = false;

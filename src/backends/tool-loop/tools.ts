@@ -1,11 +1,10 @@
 /** Tool calls through the handler: a bounded number at once, results in order, each recorded before it is sent. */
 import { Deferred } from '../../internal/deferred.js';
 import type { ToolResult, ToolUse } from '../../providers/provider.js';
+import { inOrder } from '../in-order.js';
 import { OperationSpan } from '../telemetry.js';
 import { untilAborted } from '../until-aborted.js';
 import type { SessionInfo, Settings } from './options.js';
-
-const maxAtOnce = 8;
 
 /** Runs the calls of one session. */
 export class ToolRunner {
@@ -74,18 +73,8 @@ export class ToolRunner {
   }
 }
 
-/** Starts the work in order, a bounded number at once, and answers a promise for each item. */
-function inOrder<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result>[] {
-  const waiting = items.map((item) => ({ item, result: new Deferred<Result>() }));
-  const queue = waiting.values();
-  const worker = async () => {
-    for (const { item, result } of queue) await work(item).then(result.resolve, result.reject);
-  };
-  for (let count = 0; count < Math.min(maxAtOnce, items.length); count++) void worker();
-  return waiting.map(({ result }) => result.promise);
-}
-
-function textOf(value: unknown): string {
+/** What a tool returned, as the model is told it. */
+export function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
   return value === undefined ? '' : (JSON.stringify(value) ?? String(value));
 }

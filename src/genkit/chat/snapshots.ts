@@ -2,12 +2,24 @@
 import type { SessionSnapshot, SessionState, SessionStore, SnapshotMutator } from 'genkit/beta';
 import { v4 as uuid } from 'uuid';
 import type { Artifact } from '../../agent/agent.js';
+import type { Attachment } from '../../connection/attachment.js';
 import { AgentFlowError, InvalidValueError, isAgentFlowError } from '../../errors.js';
+import { isPassingOwner, passingOwner } from '../../session/passing-owner.js';
 import type { Sessions } from '../../session/sessions.js';
 import type { SessionStore as OwnStore } from '../../session/store.js';
 import type { ChatShape } from './shape.js';
 import { decodeSnapshotId, encodeSnapshotId, type SnapshotKey } from './snapshot-id.js';
 import type { ChatTasks, KnownTask } from './tasks.js';
+
+/** Runs as far as they are ended from outside. */
+export interface AbortableRuns {
+  /** Is a run open for this session in this process? */
+  isRunning(sessionId: string): boolean;
+  /** Ends every run that is open for this session in this process. False: there was none. */
+  abort(sessionId: string, reason?: unknown): boolean;
+  /** Finds the run that has this session, in whatever process. */
+  attach(sessionId: string): Pick<Attachment<unknown>, 'abort'>;
+}
 
 /** What {@link ChatSnapshots} needs. */
 export interface ChatSnapshotsParts {
@@ -15,12 +27,13 @@ export interface ChatSnapshotsParts {
   readonly sessions: Sessions<unknown>;
   readonly store: OwnStore;
   readonly tasks: ChatTasks;
-  /** The runs of this process. */
-  readonly runs: { isRunning(sessionId: string): boolean; abort(sessionId: string, reason?: unknown): boolean };
+  readonly runs: AbortableRuns;
 }
 
 /** How long one look at a lease may take, in milliseconds. */
 const probeTtlMs = 1_000;
+
+const abortReason = 'aborted through its snapshot';
 
 /** A Genkit session store over an agent's sessions, as far as Genkit's companion actions use one. Nothing is saved through it. */
 export class ChatSnapshots implements SessionStore {
@@ -124,18 +137,29 @@ export class ChatSnapshots implements SessionStore {
   async #isRunning(sessionId: string): Promise<boolean> {
     const { runs, store } = this.#parts;
     if (runs.isRunning(sessionId)) return true;
-    const lease = await store.acquire(sessionId, { owner: uuid(), ttlMs: probeTtlMs });
+    const seen = await store.feed?.read(sessionId, { from: 0, limit: 1 });
+    if (store.feed !== undefined) return seen?.isHeld === true && !isPassingOwner(seen.run);
+    const lease = await store.acquire(sessionId, { owner: passingOwner(uuid()), ttlMs: probeTtlMs });
     if (lease !== undefined) await store.release(lease);
     return lease === undefined;
   }
 
   async #abort({ sessionId, task }: SnapshotKey): Promise<void> {
-    const { runs, store, tasks } = this.#parts;
-    if (runs.abort(sessionId, 'aborted through its snapshot')) return tasks.ended(sessionId);
-    // Whoever runs it elsewhere is fenced off: it can save nothing more, and learns so at its next renewal or save.
-    const lease = await store.acquire(sessionId, { owner: uuid(), ttlMs: probeTtlMs, takeover: true });
-    if (lease !== undefined) await store.release(lease);
+    const { runs, tasks } = this.#parts;
+    if (runs.abort(sessionId, abortReason)) return tasks.ended(sessionId);
+    await this.#abortElsewhere(sessionId);
     if (task !== undefined) await tasks.abort({ sessionId, id: task });
+  }
+
+  /** Asks a run of another process to end, and waits until it has. One that cannot be asked is fenced off. */
+  async #abortElsewhere(sessionId: string): Promise<void> {
+    const { runs, store } = this.#parts;
+    const end = await runs.attach(sessionId).abort(abortReason).catch(undefinedIfNotRunning);
+    if (end !== undefined) return;
+    // It can save nothing more, and learns so at its next renewal or save.
+    const owner = passingOwner(uuid());
+    const lease = await store.acquire(sessionId, { owner, ttlMs: probeTtlMs, takeover: true });
+    if (lease !== undefined) await store.release(lease);
   }
 }
 
@@ -151,4 +175,8 @@ function undefinedIfMissing(error: unknown): undefined {
   const isMissing =
     isAgentFlowError(error) && (error.code === 'SESSION_NOT_FOUND' || error.code === 'VERSION_NOT_FOUND');
   if (!isMissing) throw error;
+}
+
+function undefinedIfNotRunning(error: unknown): undefined {
+  if (!isAgentFlowError(error) || error.code !== 'SESSION_NOT_RUNNING') throw error;
 }

@@ -43,7 +43,8 @@ export class JsonEventDecoder {
     if (line === '') return this.#event();
     const [, value] = /^data(?::(?: ?)(.*))?$/s.exec(line) ?? [];
     if (value === undefined) return undefined;
-    this.#length += value.length;
+    // With its line end: lines of nothing are something.
+    this.#length += value.length + 1;
     if (this.#length <= this.#maxLength) this.#data.push(value);
     return undefined;
   }

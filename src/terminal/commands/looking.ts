@@ -59,8 +59,7 @@ export const looking: Readonly<Record<string, Command>> = {
     says: 'what the agents cost, and what is left of budgets',
     more: 'Tokens are counted since the terminal was opened; those of all are what the host has counted.',
     async run(desk) {
-      const budget = await desk.host.budget();
-      if (budget !== undefined) await desk.screen.print(costTable(await desk.views(), budget, desk.screen.width));
+      await desk.screen.print(costTable(await desk.views(), await desk.host.budget(), desk.screen.width));
     },
   },
   history: {

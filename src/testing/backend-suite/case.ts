@@ -1,7 +1,14 @@
 /** What a case of the backend suite gets, and the steps that many cases share. */
 import assert from 'node:assert/strict';
 import type { Usage } from '../../../schemas/index.js';
-import type { Backend, BackendEvent, BackendFailure, BackendSessionOptions } from '../../backends/backend.js';
+import type {
+  AnsweredCall,
+  Backend,
+  BackendEvent,
+  BackendFailure,
+  BackendSessionOptions,
+  BackendTurn,
+} from '../../backends/backend.js';
 import { systemClock } from '../../internal/clock.js';
 import type { Case } from '../cases.js';
 
@@ -82,23 +89,33 @@ export function ask(
   prompt: string,
   signal: AbortSignal = noSignal(),
 ): Promise<Turn> {
-  const turn = inTime(given, readTurn(given, session, prompt, signal), 'the turn to end');
+  return read(given, session, () => given.backend.prompt(session, prompt, { signal }));
+}
+
+/** Goes on with a turn from calls that have their results, and reads to the end as {@link ask} does. */
+export function askResumed(given: BackendUnderTest, session: unknown, calls: readonly AnsweredCall[]): Promise<Turn> {
+  return read(given, session, () => {
+    const { backend } = given;
+    assert.ok(backend.resumeTurn, 'expected a backend that goes on with a turn');
+    return backend.resumeTurn(session, calls, { signal: noSignal() });
+  });
+}
+
+type Begin = () => Promise<BackendTurn<unknown>> | BackendTurn<unknown>;
+
+function read(given: BackendUnderTest, session: unknown, begin: Begin): Promise<Turn> {
+  const turn = inTime(given, readTurn(given, session, begin), 'the turn to end');
   // A case that fails meanwhile waits for it no more.
   turn.catch(() => {});
   return turn;
 }
 
-async function readTurn(
-  { backend }: BackendUnderTest,
-  session: unknown,
-  prompt: string,
-  signal: AbortSignal,
-): Promise<Turn> {
+async function readTurn({ backend }: BackendUnderTest, session: unknown, begin: Begin): Promise<Turn> {
   const events: BackendEvent[] = [];
   let current = session;
   let thrown: unknown;
   try {
-    const turn = await backend.prompt(session, prompt, { signal });
+    const turn = await begin();
     current = turn.session;
     for await (const event of turn.events) {
       assertWellFormed(event);
@@ -136,7 +153,11 @@ export async function hanging(
 
 /** A turn that must succeed. */
 export async function answered(given: BackendUnderTest, session: unknown, prompt: string): Promise<Turn> {
-  const turn = await ask(given, session, prompt);
+  return succeeded(await ask(given, session, prompt));
+}
+
+/** The same turn, which must have succeeded. */
+export function succeeded(turn: Turn): Turn {
   assert.equal(turn.thrown, undefined, `expected an answer, but it threw ${String(turn.thrown)}`);
   const last = turn.events.at(-1);
   assert.equal(last?.type, 'result', `expected a result as the last event, got ${describe(last)}`);

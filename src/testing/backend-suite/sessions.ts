@@ -1,11 +1,31 @@
 /** Cases: a session from turn to turn, beside others, and taken up again. */
 import assert from 'node:assert/strict';
 import type { Message } from '../../backends/backend.js';
-import { answered, answerOf, ask, type BackendCase, hanging, restful, sessionIdOf, start } from './case.js';
+import {
+  answered,
+  answerOf,
+  ask,
+  askResumed,
+  type BackendCase,
+  hanging,
+  restful,
+  sessionIdOf,
+  start,
+  succeeded,
+} from './case.js';
 
 const firstTurn: readonly Message[] = [
   { role: 'user', content: [{ text: 'My name is Ada' }] },
   { role: 'model', content: [{ text: 'Hello Ada' }] },
+];
+
+const call = { id: 'left_1', name: 'look_up', input: { word: 'tea' } };
+
+/** What a process had of its second turn when it died: what was asked, and a call. */
+const leftTurn: readonly Message[] = [
+  ...firstTurn,
+  { role: 'user', content: [{ text: 'What is tea?' }] },
+  { role: 'model', content: [{ toolRequest: { ref: call.id, name: call.name, input: call.input } }] },
 ];
 
 /** Sessions. */
@@ -88,6 +108,29 @@ export const sessionCases: readonly BackendCase[] = [
       const second = await answered(given, session, 'What is my name?');
       assert.equal((await given.asked()).at(-1)?.earlier, 1, 'expected the model to know the turn before');
       assert.equal(sessionIdOf(second) ?? id, id, 'expected the id to stay');
+    },
+  },
+  {
+    name: 'a turn that another process has left goes on from the results of its calls, if the backend can do that',
+    async run(given) {
+      const { backend } = given;
+      if (backend.resumeSession === undefined || backend.resumeTurn === undefined) return;
+      await given.play({ text: ['Hello Ada'] });
+      const first = await answered(given, await start(given), 'My name is Ada');
+      const id = sessionIdOf(first);
+      assert.ok(id, 'expected an id to take the session up by');
+      await backend.terminateSession(first.session);
+      const session = await backend.resumeSession(id, { messages: leftTurn });
+      await given.play({ text: ['A drink, Ada.'] });
+      const asked = (await given.asked()).length;
+      const turn = succeeded(await askResumed(given, session, [{ ...call, output: 'a drink', isError: false }]));
+      assert.equal(answerOf(turn), 'A drink, Ada.');
+      assert.ok(!turn.events.some(({ type }) => type === 'tool_use'), 'expected no call to be made again');
+      assert.equal((await given.asked()).length, asked, 'expected the prompt not to be asked again');
+      await given.play({ text: ['Leaves.'] });
+      assert.equal(answerOf(await answered(given, turn.session, 'Of what?')), 'Leaves.');
+      assert.equal((await given.asked()).at(-1)?.earlier, 2, 'expected the turn to be a part of the conversation');
+      await restful(given);
     },
   },
   {
