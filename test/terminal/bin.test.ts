@@ -162,7 +162,8 @@ describe.skipIf(!hasPty)('at a terminal', () => {
     new Program('python3', ['-c', relay, process.execPath, ...bin, agents], { env: { TERM: 'xterm', ...env } });
 
   it('prompts, shows what happens while somebody types, takes Ctrl-C as a key, and leaves with Ctrl-D', async () => {
-    await using program = terminal({ NO_COLOR: undefined, FORCE_COLOR: undefined });
+    // Node takes a terminal of a CI for one without colours.
+    await using program = terminal({ CI: undefined, NO_COLOR: undefined, FORCE_COLOR: undefined });
     await program.until('\x1b[2mAgents: echo, slow.');
     await program.until('\x1b[0J> ');
     program.write('ask slow now\r');
