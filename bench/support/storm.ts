@@ -1,7 +1,7 @@
 /** Many writers that all want one session, and whether every turn of theirs is there in the end. */
 import { isAgentFlowError } from '../../src/errors.js';
 import { systemClock } from '../../src/internal/clock.js';
-import { holdSession } from '../../src/session/lease.js';
+import { type BusySessionPolicy, holdSession } from '../../src/session/lease.js';
 import type { SessionLease, SessionStore } from '../../src/session/store.js';
 
 /** How a storm went. */
@@ -33,22 +33,28 @@ export async function storm(open: () => SessionStore, writers: number, turns: nu
 /** Every fourth turn takes the session from whoever has it; whoever lost it waits for it. Answers how often it was lost. */
 async function haveTurn(store: SessionStore, value: string, turn: number): Promise<number> {
   for (let lost = 0; ; lost++) {
-    const hold = await holdSession(store, 'storm', {
-      policy: turn % 4 === 0 && lost === 0 ? 'takeover' : 'queue',
-      owner: `${value}, attempt ${lost}`,
-      clock: systemClock,
-      ttlMs: 60_000,
-      signal: new AbortController().signal,
-      onLost: () => {},
-    });
     try {
-      await add(store, hold.lease, value);
+      await hadOnce(store, value, turn % 4 === 0 && lost === 0 ? 'takeover' : 'queue', lost);
       return lost;
     } catch (error) {
       if (!isAgentFlowError(error) || error.code === 'STORE_FAILED') throw error;
-    } finally {
-      await hold.release();
     }
+  }
+}
+
+async function hadOnce(store: SessionStore, value: string, policy: BusySessionPolicy, attempt: number): Promise<void> {
+  const hold = await holdSession(store, 'storm', {
+    policy,
+    owner: `${value}, attempt ${attempt}`,
+    clock: systemClock,
+    ttlMs: 60_000,
+    signal: new AbortController().signal,
+    onLost: () => {},
+  });
+  try {
+    await add(store, hold.lease, value);
+  } finally {
+    await hold.release();
   }
 }
 
