@@ -1,14 +1,6 @@
 /** A process with one run that others attach to. */
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import type { Readable, Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
-import { dieWithUs } from './last-will.js';
 import type { StoreAddress } from './shared-stores.js';
-
-const program = fileURLToPath(new URL('./fixtures/talk-worker.ts', import.meta.url));
-const root = fileURLToPath(new URL('../..', import.meta.url));
+import { type Line, WorkerProcess } from './worker-process.js';
 
 /** What a worker is started with. */
 export interface TalkWorkerOptions {
@@ -22,56 +14,33 @@ export type TalkWord = 'waiting' | 'aborted' | 'over';
 
 /** The process. */
 export class TalkWorker {
-  readonly #process: ChildProcessByStdio<Writable, Readable, null>;
-  readonly #said: string[][] = [];
-  readonly #ended: Promise<unknown>;
-  #look: () => void = () => {};
+  readonly #process: WorkerProcess<Line>;
 
   constructor(options: TalkWorkerOptions) {
-    this.#process = spawn(process.execPath, ['--import', 'tsx', program, JSON.stringify(options)], {
-      cwd: root,
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    this.#process.stdin.on('error', () => {});
-    dieWithUs(this.#process);
-    const lines = createInterface({ input: this.#process.stdout });
-    lines.on('line', (line) => {
-      if (line.startsWith('["')) this.#said.push(JSON.parse(line));
-      this.#look();
-    });
-    this.#ended = Promise.all([once(this.#process, 'exit'), once(lines, 'close')]).then(() => this.#look());
+    this.#process = new WorkerProcess('talk', 'talk-worker.ts', options, (line) => line);
   }
 
   /** Answers what it says beside this word; rejects when it ends without it. */
-  until(word: TalkWord): Promise<string[]> {
-    return new Promise((resolve, reject) => {
-      this.#look = () => {
-        const found = this.#said.find(([first]) => first === word);
-        const { exitCode, signalCode } = this.#process;
-        if (found !== undefined) resolve(found.slice(1));
-        else if (exitCode !== null || signalCode !== null)
-          reject(new Error(`The worker ended: ${exitCode ?? signalCode}`));
-      };
-      this.#look();
-    });
+  async until(word: TalkWord): Promise<string[]> {
+    const [, ...rest] = await this.#process.until(0, ([first]) => first === word);
+    return rest;
   }
 
   /** Lets it say the rest. */
   go(): void {
-    this.#process.stdin.write('go\n');
+    this.#process.write('go');
   }
 
   /** Without a word. */
-  async kill(): Promise<void> {
-    this.#process.kill('SIGKILL');
-    await this.#ended;
+  kill(): Promise<void> {
+    return this.#process.kill();
   }
 
   freeze(): void {
-    this.#process.kill('SIGSTOP');
+    this.#process.freeze();
   }
 
   thaw(): void {
-    this.#process.kill('SIGCONT');
+    this.#process.thaw();
   }
 }

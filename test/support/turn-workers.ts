@@ -1,17 +1,9 @@
 /** Processes that share one session through an agent, what they said, and whether the session is what they say. */
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import type { Readable, Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { rebuildRecord } from '../../src/session/record.js';
 import type { SessionStore } from '../../src/session/store.js';
-import { dieWithUs } from './last-will.js';
 import type { StoreAddress } from './shared-stores.js';
-
-const program = fileURLToPath(new URL('./fixtures/turn-worker.ts', import.meta.url));
-const root = fileURLToPath(new URL('../..', import.meta.url));
+import { type Line, WorkerProcess } from './worker-process.js';
 
 /** What a worker is started with. */
 export interface WorkerOptions {
@@ -35,22 +27,17 @@ interface Said {
 /** One process. */
 export class TurnWorker {
   readonly name: string;
-  readonly said: Said[] = [];
-  readonly #process: ChildProcessByStdio<Writable, Readable, null>;
-  readonly #ended: Promise<unknown>;
-  readonly #listeners = new Set<() => void>();
+  readonly #process: WorkerProcess<Said>;
 
   constructor(options: WorkerOptions) {
     this.name = options.name;
-    this.#process = spawn(process.execPath, ['--import', 'tsx', program, JSON.stringify(options)], {
-      cwd: root,
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    this.#process.stdin.on('error', () => {});
-    dieWithUs(this.#process);
-    const lines = createInterface({ input: this.#process.stdout });
-    lines.on('line', (line) => this.#hear(line));
-    this.#ended = Promise.all([once(this.#process, 'exit'), once(lines, 'close')]).then(() => this.#tell());
+    const read = ([word, turn = '', code]: Line): Said => ({ word: word as WorkerWord, turn, code });
+    this.#process = new WorkerProcess(options.name, 'turn-worker.ts', options, read);
+  }
+
+  /** All it has said. */
+  get said(): readonly Said[] {
+    return this.#process.said;
   }
 
   /** Every turn it was told is saved. */
@@ -61,23 +48,23 @@ export class TurnWorker {
   /** Makes its next turn stop before it saves, sent with an id or without; answers that turn once it has the session. */
   async hold(how: 'id' | 'plain'): Promise<string> {
     const from = this.said.length;
-    this.#process.stdin.write(`hold ${how}\n`);
-    return (await this.#until(from, ({ word }) => word === 'holding')).turn;
+    this.#process.write(`hold ${how}`);
+    return (await this.#process.until(from, ({ word }) => word === 'holding')).turn;
   }
 
   /** Lets a turn that holds go on. */
   go(): void {
-    this.#process.stdin.write('go\n');
+    this.#process.write('go');
   }
 
   /** The next turn it saves. */
   async untilSaved(): Promise<void> {
-    await this.#until(this.said.length, ({ word }) => word === 'saved');
+    await this.#process.until(this.said.length, ({ word }) => word === 'saved');
   }
 
   /** Its next turn that is saved, or that fails because the store does; answers which. */
   async untilSavedOrStuck(): Promise<'saved' | 'stuck'> {
-    const { word } = await this.#until(
+    const { word } = await this.#process.until(
       this.said.length,
       (said) => said.word === 'saved' || said.code === 'STORE_FAILED',
     );
@@ -86,54 +73,26 @@ export class TurnWorker {
 
   /** How a turn that was begun failed; answers the code. */
   async untilFailed(turn: string): Promise<string | undefined> {
-    return (await this.#until(0, (said) => said.word === 'failed' && said.turn === turn)).code;
+    return (await this.#process.until(0, (said) => said.word === 'failed' && said.turn === turn)).code;
   }
 
-  async kill(): Promise<void> {
-    this.#process.kill('SIGKILL');
-    await this.#ended;
+  kill(): Promise<void> {
+    return this.#process.kill();
   }
 
   freeze(): void {
-    this.#process.kill('SIGSTOP');
+    this.#process.freeze();
   }
 
   thaw(): void {
-    this.#process.kill('SIGCONT');
+    this.#process.thaw();
   }
 
   /** Lets it end after the turn it is having. */
   async stop(): Promise<void> {
-    this.#process.stdin.write('stop\n');
-    await this.#until(0, ({ word }) => word === 'over');
-    await this.#ended;
-  }
-
-  #hear(line: string): void {
-    if (!line.startsWith('["')) return;
-    const [word, turn = '', code] = JSON.parse(line) as [WorkerWord, string?, string?];
-    this.said.push({ word, turn, code });
-    this.#tell();
-  }
-
-  #tell(): void {
-    for (const listener of this.#listeners) listener();
-  }
-
-  /** The first of its lines from `from` on that fits; rejects when it ends before. */
-  #until(from: number, fits: (said: Said) => boolean): Promise<Said> {
-    return new Promise((resolve, reject) => {
-      const look = () => {
-        const found = this.said.slice(from).find(fits);
-        const { exitCode, signalCode } = this.#process;
-        if (found === undefined && exitCode === null && signalCode === null) return;
-        this.#listeners.delete(look);
-        if (found === undefined) reject(new Error(`Worker ${this.name} ended: ${exitCode ?? signalCode}`));
-        else resolve(found);
-      };
-      this.#listeners.add(look);
-      look();
-    });
+    this.#process.write('stop');
+    await this.#process.until(0, ({ word }) => word === 'over');
+    await this.#process.ended;
   }
 }
 
