@@ -138,10 +138,13 @@ export class Inbox<In> {
     if (this.#queue.length >= this.#maxQueued) {
       return new AgentFlowError('INPUT_QUEUE_FULL', `${this.#maxQueued} inputs already wait for the agent`);
     }
-    if (entry.isUrgent) this.interrupt();
-    const isAheadOf = ({ isUrgent }: WaitingInput<In>) => entry.isUrgent && !isUrgent;
-    const place = this.#queue.findIndex(isAheadOf);
-    this.#queue.splice(place < 0 ? this.#queue.length : place, 0, entry);
+    if (entry.isUrgent) {
+      this.interrupt();
+      const firstOther = this.#queue.findIndex(({ isUrgent }) => !isUrgent);
+      this.#queue.splice(firstOther < 0 ? this.#queue.length : firstOther, 0, entry);
+    } else {
+      this.#queue.push(entry);
+    }
     this.#wakeTakers();
     return undefined;
   }
