@@ -3,6 +3,7 @@ import type { Connection } from '../connection/connection.js';
 import { Inbox } from '../connection/inbox.js';
 import { Outbox } from '../connection/outbox.js';
 import { RunConnection } from '../connection/run-connection.js';
+import { silent } from '../connection/watching.js';
 import { AgentFlowError, toAgentFlowError } from '../errors.js';
 import { type Opened, openSession } from '../session/open-session.js';
 import type { OpenSession } from '../session/session.js';
@@ -213,10 +214,4 @@ function abortWith(connection: Pick<Connection<never, never, never>, 'abort' | '
   if (signal.aborted) abort();
   signal.addEventListener('abort', abort, { once: true });
   void connection.done.then(() => signal.removeEventListener('abort', abort));
-}
-
-/** A rejection nobody waits for stays silent. */
-function silent<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => {});
-  return promise;
 }

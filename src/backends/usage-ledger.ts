@@ -1,7 +1,5 @@
 import type { Usage } from '../../schemas/index.js';
-import { addUsage } from './usage.js';
-
-const counters = ['inputTokens', 'outputTokens', 'totalTokens', 'costUsd'] as const;
+import { addUsage, counters } from './usage.js';
 
 /** What a turn uses, told as it is used; when the vendor tells the whole, only what is left of it is told again. */
 export class UsageLedger {

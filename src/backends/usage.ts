@@ -1,9 +1,8 @@
 /** What has been used since the last look, of counters that only grow; and the one shape of usage, from the providers. */
 import type { Usage } from '../../schemas/index.js';
+import { addUsage, counters, toUsage } from '../providers/usage.js';
 
-export { addUsage, toUsage } from '../providers/usage.js';
-
-const counters = ['inputTokens', 'outputTokens', 'totalTokens', 'costUsd'] as const;
+export { addUsage, counters, toUsage };
 
 /**
  * Turns counters that only grow (Codex counts per thread, Anthropic per message) into what has been used since the last

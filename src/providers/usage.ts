@@ -1,7 +1,8 @@
 /** Tokens and money in one shape, whoever counted them. */
 import type { Usage } from '../../schemas/index.js';
 
-const counters = ['inputTokens', 'outputTokens', 'totalTokens', 'costUsd'] as const;
+/** Everything a usage may count. */
+export const counters = ['inputTokens', 'outputTokens', 'totalTokens', 'costUsd'] as const;
 
 /** Two usages as one; what neither tells stays untold. */
 export function addUsage(first: Usage | undefined, second: Usage | undefined): Usage | undefined {
