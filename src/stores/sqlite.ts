@@ -77,7 +77,7 @@ export class SqliteSessionStore implements SessionStore {
     // Those who wait ask again and again: they should not stand in the way of those who write.
     const isHeld = !wanted.takeover && (await this.#connection.read((queries) => isHeldByAnother(queries, key, owner)));
     if (isHeld) return undefined;
-    const fence = await this.#connection.write((queries) => acquireLease(queries, key, wanted));
+    const fence = await this.#connection.write(key, (queries) => acquireLease(queries, key, wanted));
     this.#watch.changes.made();
     return fence === undefined ? undefined : { sessionId, owner, fence };
   }
@@ -85,12 +85,14 @@ export class SqliteSessionStore implements SessionStore {
   async renew(lease: SessionLease, ttlMs: number): Promise<boolean> {
     checkTtl(ttlMs);
     const held = { ...lease };
-    return this.#connection.write((queries) => renewLease(queries, this.#tenant, held, ttlMs));
+    return this.#connection.write(this.#key(held.sessionId), (queries) =>
+      renewLease(queries, this.#tenant, held, ttlMs),
+    );
   }
 
   async release(lease: SessionLease): Promise<void> {
     const held = { ...lease };
-    await this.#connection.write((queries) => releaseLease(queries, this.#tenant, held));
+    await this.#connection.write(this.#key(held.sessionId), (queries) => releaseLease(queries, this.#tenant, held));
     this.#watch.changes.made();
   }
 
@@ -108,7 +110,9 @@ export class SqliteSessionStore implements SessionStore {
     const data = isCheckpoint ? jsonText(change.record, 'change.record') : jsonText(change.patch, 'change.patch');
     const next = { expectedVersion, isCheckpoint, data, parent: parent && { ...parent }, keepVersions };
     const held = { ...lease };
-    await this.#connection.write((queries) => saveVersion(queries, this.#tenant, held, next));
+    await this.#connection.write(this.#key(held.sessionId), (queries) =>
+      saveVersion(queries, this.#tenant, held, next),
+    );
   }
 
   async accept(lease: SessionLease, input: AcceptedInput): Promise<AcceptedInput> {
@@ -116,7 +120,7 @@ export class SqliteSessionStore implements SessionStore {
     const { input: value, ...given } = input;
     const json = value === undefined ? null : jsonText(value, 'input');
     const held = { ...lease };
-    return this.#connection.write((queries) => {
+    return this.#connection.write(this.#key(held.sessionId), (queries) => {
       const session = heldSession(queries, this.#tenant, held);
       if (session === undefined) throw new LeaseLostError(held.sessionId);
       return acceptInput(queries, session.key, given, json);
@@ -140,7 +144,8 @@ export class SqliteSessionStore implements SessionStore {
    * to the next checkpoint.
    */
   async delete(sessionId: string): Promise<boolean> {
-    const wasThere = await this.#connection.write((queries) => deleteSession(queries, this.#key(sessionId)));
+    const key = this.#key(sessionId);
+    const wasThere = await this.#connection.write(key, (queries) => deleteSession(queries, key));
     this.#watch.changes.made();
     if (wasThere) await this.#connection.emptyLog();
     return wasThere;

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { dieWithUs } from './last-will.js';
 
 const program = fileURLToPath(new URL('./sqlite-child.ts', import.meta.url));
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -19,6 +20,7 @@ export class SqliteChild {
   constructor(path: string, command: string, ...args: string[]) {
     const stdio: ['ignore', 'pipe', 'inherit'] = ['ignore', 'pipe', 'inherit'];
     this.#process = spawn(process.execPath, ['--import', 'tsx', program, path, command, ...args], { cwd: root, stdio });
+    dieWithUs(this.#process);
     const lines = createInterface({ input: this.#process.stdout });
     lines.on('line', (line) => {
       this.#said.push(line);

@@ -1,7 +1,8 @@
 /** Those who wait for something to change in the database, by this process or another, and the one look for all of them. */
 import { AgentFlowError } from '../../errors.js';
 import { systemClock } from '../../internal/clock.js';
-import type { Queries, SqliteConnection } from './database.js';
+import type { SqliteConnection } from './database.js';
+import type { Queries } from './open-database.js';
 
 /** What somebody wants to know as soon as it is so. */
 export interface Question {

@@ -7,8 +7,8 @@ export interface SqliteStatement {
   get(...parameters: unknown[]): unknown;
   /** Every row. */
   all(...parameters: unknown[]): unknown[];
-  /** Runs a statement that answers no row. */
-  run(...parameters: unknown[]): unknown;
+  /** Runs a statement that answers no row. Answers how many rows it changed. */
+  run(...parameters: unknown[]): { readonly changes: number | bigint };
 }
 
 /**

@@ -1,8 +1,8 @@
 /** What runs say, as it stands in the tables: one row for all that was appended at once. */
 import { LeaseLostError } from '../../errors.js';
 import type { FeedPage, SessionLease } from '../../session/store.js';
-import type { Queries } from './database.js';
 import { heldSession } from './leases.js';
+import type { Queries } from './open-database.js';
 import { corrupt, fromText, nowInMs, parseStored, type SessionKey, toText } from './texts.js';
 
 /** An append, as it will stand in the table. */

@@ -2,8 +2,9 @@
 import type { AbortListener, FeedEntries, FeedPage, RunFeed, SessionLease } from '../../session/store.js';
 import { checkStretch, feedTexts } from '../../session/store-checks.js';
 import type { Changes } from './changes.js';
-import type { Queries, SqliteConnection } from './database.js';
+import type { SqliteConnection } from './database.js';
 import { appendEntries, type EndRequest, endRequests, isGrownOrOver, readEntries, requestEnd } from './feed-rows.js';
+import type { Queries } from './open-database.js';
 import { fromText, type SessionKey, toText } from './texts.js';
 
 /** A run of this process that listens. */
@@ -91,7 +92,9 @@ export class SqliteRunFeed implements RunFeed {
     const { start, keep, ttlMs } = entries;
     const held = { ...lease };
     const next = { start, texts, keep, ttlMs };
-    await this.#connection.writeLightly((queries) => appendEntries(queries, this.#tenant, held, next));
+    await this.#connection.writeLightly(this.#key(held.sessionId), (queries) =>
+      appendEntries(queries, this.#tenant, held, next),
+    );
     this.#watch.changes.made();
   }
 
@@ -130,7 +133,7 @@ export class SqliteRunFeed implements RunFeed {
   async requestAbort(sessionId: string, run: string, reason: string): Promise<boolean> {
     const key = this.#key(sessionId);
     const request = (queries: Queries) => requestEnd(queries, key, toText(run), toText(reason));
-    const isHeld = await this.#connection.writeLightly(request);
+    const isHeld = await this.#connection.writeLightly(key, request);
     this.#watch.changes.made();
     return isHeld;
   }

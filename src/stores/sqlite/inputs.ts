@@ -1,7 +1,7 @@
 /** Inputs that were sent with an id. */
 import type { AcceptedInput } from '../../session/store.js';
 import { isReplacedBy } from '../../session/store-checks.js';
-import type { Queries } from './database.js';
+import type { Queries } from './open-database.js';
 import { fromText, parseStored, toText } from './texts.js';
 
 interface InputRow {

@@ -1,13 +1,10 @@
 /** Who may write a session: the lease, its fence and its end. */
 import type { SessionLease } from '../../session/store.js';
-import type { Queries } from './database.js';
+import type { Queries } from './open-database.js';
 import { nowInMs, type SessionKey, toText } from './texts.js';
 
-/** A session as far as its holder needs it. */
-export interface HeldSession {
-  readonly key: number;
-  readonly head: number;
-}
+/** SQL for the newest version of the session whose row is read; 0 when it has none. */
+export const head = 'ifnull((SELECT max(version) FROM versions WHERE session = key), 0)';
 
 /** Does another owner have the lease? */
 export function isHeldByAnother(queries: Queries, { tenant, id }: SessionKey, owner: string): boolean {
@@ -50,7 +47,7 @@ export function renewLease(queries: Queries, tenant: string, lease: SessionLease
 export function releaseLease(queries: Queries, tenant: string, lease: SessionLease): void {
   const session = heldSession(queries, tenant, lease);
   if (session === undefined) return;
-  if (session.head === 0) eraseSession(queries, session.key);
+  if (headOf(queries, session.key) === 0) eraseSession(queries, session.key);
   else queries.run('UPDATE sessions SET owner = NULL, abort_reason = NULL WHERE key = ?', session.key);
 }
 
@@ -59,9 +56,14 @@ export function heldSession(
   queries: Queries,
   tenant: string,
   { sessionId, owner, fence }: SessionLease,
-): HeldSession | undefined {
-  const sql = 'SELECT key, head FROM sessions WHERE tenant = ? AND id = ? AND owner = ? AND fence = ?';
-  return queries.row<HeldSession>(sql, tenant, toText(sessionId), toText(owner), fence);
+): { key: number } | undefined {
+  const sql = 'SELECT key FROM sessions WHERE tenant = ? AND id = ? AND owner = ? AND fence = ?';
+  return queries.row<{ key: number }>(sql, tenant, toText(sessionId), toText(owner), fence);
+}
+
+/** The newest version of a session; 0 when it has none. */
+export function headOf(queries: Queries, key: number): number {
+  return queries.row<{ head: number }>(`SELECT ${head} AS head FROM sessions WHERE key = ?`, key)?.head ?? 0;
 }
 
 /** Removes every row of a session. */

@@ -5,7 +5,7 @@ import type { SqliteDatabase } from './client.js';
 /** Written into the file's header, so that no other program's database is ever taken for ours. */
 const applicationId = 0x67_78_61_73;
 /** Raised by one with every change of the tables. */
-const schemaVersion = 2;
+const schemaVersion = 3;
 
 /** New in version 2. */
 const feedTables = `
@@ -35,7 +35,6 @@ CREATE TABLE sessions (
   tenant TEXT NOT NULL, -- JSON array: [] without a tenant, ["a"] for tenant a, ["a","b"] for a tenant within it
   id TEXT NOT NULL, -- the content of a JSON string, like every text that comes from outside
   place INTEGER, -- in the order of creation; NULL while the session is held but has no version yet
-  head INTEGER NOT NULL DEFAULT 0, -- the newest version
   checkpoint INTEGER NOT NULL DEFAULT 0, -- the newest version that is a whole record
   owner TEXT, -- who holds the lease
   fence INTEGER NOT NULL, -- grows with every acquisition
@@ -43,7 +42,6 @@ CREATE TABLE sessions (
   parent_id TEXT,
   parent_version INTEGER,
   created_at TEXT,
-  updated_at TEXT,
   abort_reason TEXT, -- somebody asks the run that holds the session to end
   UNIQUE (tenant, id)
 ) STRICT;
@@ -52,6 +50,7 @@ CREATE TABLE versions (
   session INTEGER NOT NULL,
   version INTEGER NOT NULL,
   checkpoint INTEGER NOT NULL, -- the whole record that this version builds on; itself when data is one
+  saved_at INTEGER, -- milliseconds since the Unix epoch, by this database's clock
   data TEXT NOT NULL, -- JSON: a whole record, or the operations (RFC 6902) that lead here from the version before
   UNIQUE (session, version)
 ) STRICT;
@@ -80,6 +79,20 @@ PRAGMA user_version = 2;
 `;
 
 /**
+ * What leads from version 2 to version 3: the newest version and its time stand with the versions only, so that a save
+ * writes one row. The new column comes last here, as nothing that is kept has to be copied for that. Only the newest
+ * version of a session ever needs its time; the others have none.
+ */
+const fromVersion2 = `
+ALTER TABLE versions ADD COLUMN saved_at INTEGER; -- milliseconds since the Unix epoch, by this database's clock
+UPDATE versions SET saved_at = CAST(round(unixepoch(updated_at, 'subsec') * 1000) AS INTEGER)
+FROM sessions WHERE session = key AND version = head;
+ALTER TABLE sessions DROP COLUMN head;
+ALTER TABLE sessions DROP COLUMN updated_at;
+PRAGMA user_version = 3;
+`;
+
+/**
  * Does the database hold our tables, as they are now? False for an empty one and for tables of an older version. Throws
  * `STORE_FAILED` for a database that holds something else or was written by a newer version of this package.
  */
@@ -92,6 +105,7 @@ export function makeTables(database: SqliteDatabase): void {
   const version = versionOf(database);
   if (version === 0) database.exec(tables);
   if (version === 1) database.exec(fromVersion1);
+  if (version === 1 || version === 2) database.exec(fromVersion2);
 }
 
 /** The version of our tables; 0 in an empty database. */

@@ -10,8 +10,6 @@ export interface SessionKey {
 
 /** Milliseconds since the Unix epoch, by the database's clock. */
 export const nowInMs = "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)";
-/** ISO 8601, by the database's clock. */
-export const nowInIso = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 
 /** The subject of what is said about broken contents. */
 const store = 'The SQLite database';

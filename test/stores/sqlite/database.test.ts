@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Libsql from 'libsql';
@@ -106,6 +106,45 @@ describe('closing', () => {
     await broken.close();
   });
 
+  test('nothing is left in the log of a file that nobody else uses', async () => {
+    const path = freshPath();
+    const store = new SqliteSessionStore({ path });
+    await create(store, 'session', { count: 3 });
+    const log = `${path}-wal`;
+    expect(statSync(log).size).toBeGreaterThan(0);
+    await store.close();
+    expect(existsSync(log) ? statSync(log).size : 0).toBe(0);
+    // The file alone is all there is: a plain copy of it is a whole database.
+    const copy = freshPath();
+    copyFileSync(path, copy);
+    const copied = new SqliteSessionStore({ path: copy });
+    expect(recordOf(await mustLoad(copied, 'session'))).toEqual({ count: 3 });
+    await copied.close();
+  });
+
+  test.each([
+    ['reads', 'BEGIN'],
+    ['writes', 'BEGIN IMMEDIATE'],
+  ])('somebody who %s at that moment is neither waited for nor disturbed', async (_what, begin) => {
+    const path = freshPath();
+    const store = new SqliteSessionStore({ path });
+    const lease = await create(store, 'session', { count: 1 });
+    const other = new (nodeSqlite ?? Libsql)(path);
+    other.exec(begin);
+    expect(other.prepare('SELECT max(version) AS head FROM versions').get()).toMatchObject({ head: 1 });
+    if (begin === 'BEGIN') await store.save(lease, { expectedVersion: 1, change: whole({ count: 2 }) });
+    const start = performance.now();
+    await store.close();
+    // Far less than the busy timeout of five seconds.
+    expect(performance.now() - start).toBeLessThan(2_500);
+    expect(other.prepare('SELECT max(version) AS head FROM versions').get()).toMatchObject({ head: 1 });
+    other.exec('COMMIT');
+    other.close();
+    const again = new SqliteSessionStore({ path });
+    expect((await mustLoad(again, 'session')).head).toBe(begin === 'BEGIN' ? 2 : 1);
+    await again.close();
+  });
+
   test('a client that was given stays open', async () => {
     const database = new Libsql(freshPath());
     const store = new SqliteSessionStore({ database });
@@ -124,8 +163,8 @@ describe('what is in the file', () => {
     await tenant.save(lease, { expectedVersion: 1, change: patch({ op: 'add', path: '/messages/-', value: 'hi' }) });
     await tenant.accept(lease, { id: 'input-1', run: 'run-1', turn: 1, attempt: 1, done: false, input: 'hi' });
     await store.close();
-    expect(sql(path, "SELECT tenant ->> '$[0]' AS tenant, id, head, owner FROM sessions")).toMatchObject([
-      { tenant: 'acme', id: 'chat-1', head: 2, owner: 'run-1' },
+    expect(sql(path, "SELECT tenant ->> '$[0]' AS tenant, id, checkpoint, owner FROM sessions")).toMatchObject([
+      { tenant: 'acme', id: 'chat-1', checkpoint: 1, owner: 'run-1' },
     ]);
     const versions = `SELECT version, data ->> '$.messages[0]' AS first, data ->> '$[0].value' AS added
       FROM versions JOIN sessions ON session = key WHERE id = 'chat-1' ORDER BY version`;
@@ -179,6 +218,23 @@ describe('what is in the file', () => {
     await store.close();
   });
 
+  test('a session is as old as its first version, and a save changes its time only with the version', async () => {
+    const path = freshPath();
+    const store = new SqliteSessionStore({ path });
+    const lease = await create(store, 'session');
+    const { createdAt, updatedAt } = await mustLoad(store, 'session');
+    expect(updatedAt).toBe(createdAt);
+    expect(Math.abs(Date.parse(createdAt) - Date.now())).toBeLessThan(60_000);
+    const row = sql(path, 'SELECT * FROM sessions');
+    await store.save(lease, { expectedVersion: 1, change: patch({ op: 'replace', path: '/count', value: 1 }) });
+    expect(sql(path, 'SELECT * FROM sessions')).toEqual(row);
+    sql(path, 'UPDATE versions SET saved_at = 1767323045678 WHERE version = 2', 'SELECT 1');
+    const updated = { createdAt, updatedAt: '2026-01-02T03:04:05.678Z' };
+    expect(await mustLoad(store, 'session')).toMatchObject(updated);
+    expect((await store.list()).sessions).toMatchObject([updated]);
+    await store.close();
+  });
+
   test('who waits for a lease writes nothing', async () => {
     const path = freshPath();
     const store = new SqliteSessionStore({ path });
@@ -223,10 +279,36 @@ describe('what cannot be read back', () => {
     await refused(store.load('session'), 'STORE_CORRUPT');
   });
 
+  test('a version that is two values', async () => {
+    const two = "'[]' || ',' || char(10) || '[]'";
+    const store = await spoiled(`UPDATE versions SET data = ${two} WHERE session = 1 AND version = 3`);
+    await refused(store.load('session'), 'STORE_CORRUPT');
+  });
+
+  test('but versions are read in their order, wherever they lie, and however they are written', async () => {
+    const store = await spoiled(
+      'CREATE TEMP TABLE moved AS SELECT * FROM versions WHERE session = 1 AND version BETWEEN 2 AND 3',
+      'DELETE FROM versions WHERE session = 1 AND version BETWEEN 2 AND 3',
+      'INSERT INTO versions SELECT * FROM moved ORDER BY version DESC',
+      "UPDATE versions SET data = replace(data, ',', ',' || char(10)) WHERE session = 1 AND version = 4",
+    );
+    const stored = await mustLoad(store, 'session');
+    expect(stored.patches.map(([operation]) => operation)).toMatchObject([2, 3, 4, 5].map((value) => ({ value })));
+    expect(recordOf(stored)).toEqual({ count: 5 });
+  });
+
   test('a version that is missing', async () => {
     const store = await spoiled('DELETE FROM versions WHERE session = 1 AND version = 3');
     await refused(store.load('session'), 'STORE_CORRUPT');
     expect(await store.load('session', { version: 3 })).toBeUndefined();
+  });
+
+  test('all versions are missing, or the newest whole one and what followed', async () => {
+    const store = await spoiled('DELETE FROM versions WHERE session = 1');
+    await refused(store.load('session'), 'STORE_CORRUPT');
+    await refused(store.list(), 'STORE_CORRUPT');
+    const other = await spoiled('UPDATE sessions SET checkpoint = 6 WHERE key = 1');
+    await refused(other.load('session'), 'STORE_CORRUPT');
   });
 
   test('an input or an id that is not JSON', async () => {

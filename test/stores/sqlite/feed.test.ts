@@ -134,7 +134,7 @@ describe('looking after other processes', () => {
           if (isBroken) throw new TypeError('the disk is gone');
           return statement.get();
         };
-        return { get, all: () => [], run: () => undefined };
+        return { get, all: () => [], run: () => ({ changes: 0 }) };
       },
     };
     const breakIt = () => {
