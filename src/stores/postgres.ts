@@ -1,9 +1,9 @@
 /**
  * Sessions in a Postgres database: any number of processes on any number of machines share them. Every operation is one
- * statement, so one round trip and one transaction.
+ * statement, so one round trip and one transaction; saves that are made at once share one.
  */
 import { createHash } from 'node:crypto';
-import { LeaseLostError, SessionConflictError } from '../errors.js';
+import { LeaseLostError } from '../errors.js';
 import { Notices, openAsking, Releases } from '../session/releases.js';
 import type { RunFeed } from '../session/run-feed.js';
 import type {
@@ -38,6 +38,7 @@ import { type FeedParts, PostgresRunFeed } from './postgres/feed.js';
 import { feedStatementsFor } from './postgres/feed-statements.js';
 import { noticesOf } from './postgres/listen.js';
 import { ends } from './postgres/phrases.js';
+import { type Held, Saves } from './postgres/saves.js';
 import { checkPrefix, defaultTablePrefix, postgresSchema } from './postgres/schema.js';
 import { type Statements, statementsFor } from './postgres/statements.js';
 
@@ -69,6 +70,7 @@ export type PostgresSessionStoreOptions = PostgresSource & {
 interface Shared {
   readonly connection: PostgresConnection;
   readonly statements: Statements;
+  readonly saves: Saves;
   readonly releases: Releases | undefined;
   readonly feed: FeedParts;
   readonly tablePrefix: string;
@@ -102,6 +104,8 @@ export class PostgresSessionStore implements SessionStore {
   readonly #tenants: readonly string[];
   readonly #tenant: string;
   readonly #tenantKey: string;
+  /** Leases as statements take them, so that nothing is hashed anew for every call. */
+  readonly #heldBy = new WeakMap<SessionLease, Held>();
 
   /** Throws `INVALID_VALUE` for a bad option; asks the database for nothing. */
   constructor(options: PostgresSessionStoreOptions | TenantScope) {
@@ -160,22 +164,7 @@ export class PostgresSessionStore implements SessionStore {
 
   async save(lease: SessionLease, save: SessionSave): Promise<void> {
     checkSave(save);
-    const { sessionId } = lease;
-    const { expectedVersion, change, parent, keepVersions } = save;
-    const isWhole = change.kind === 'checkpoint';
-    const data = isWhole ? jsonText(change.record, 'change.record') : jsonText(change.patch, 'change.patch');
-    const { connection, statements } = this.#shared;
-    const values = [...this.#held(lease), expectedVersion, isWhole, data];
-    let statement = keepVersions === undefined ? statements.save : statements.saveAndDrop;
-    if (expectedVersion === 0) {
-      // There is nothing yet that could be dropped.
-      statement = statements.create;
-      values.push(parent === undefined ? null : escapedText(parent.sessionId), parent?.version ?? null);
-    } else if (keepVersions !== undefined) values.push(keepVersions);
-    if ((await connection.row(statement, ...values)) !== undefined) return;
-    const found = await connection.row<{ is_held: boolean; head: number }>(statements.refusal, ...this.#held(lease));
-    if (found?.is_held !== true) throw new LeaseLostError(sessionId);
-    throw new SessionConflictError(sessionId, expectedVersion, Number(found.head));
+    await this.#shared.saves.write(lease.sessionId, this.#held(lease), save);
   }
 
   async accept(lease: SessionLease, input: AcceptedInput): Promise<AcceptedInput> {
@@ -229,8 +218,12 @@ export class PostgresSessionStore implements SessionStore {
     return [this.#tenantKey, keyOf(escapedText(sessionId))];
   }
 
-  #held({ sessionId, owner, fence }: SessionLease): unknown[] {
-    return [...this.#keys(sessionId), escapedText(owner), fence];
+  #held(lease: SessionLease): Held {
+    const known = this.#heldBy.get(lease);
+    if (known !== undefined) return known;
+    const held: Held = [...this.#keys(lease.sessionId), escapedText(lease.owner), lease.fence];
+    this.#heldBy.set(lease, held);
+    return held;
   }
 }
 
@@ -241,10 +234,12 @@ function share(options: PostgresSessionStoreOptions): Shared {
   const heard = listen ? noticesOf(options) : undefined;
   const notices = heard ?? new Notices(openAsking);
   const statements = feedStatementsFor(tablePrefix);
+  const own = statementsFor(tablePrefix);
   const abortRequests = new AbortRequests(connection, notices, statements.abortRequests, tablePrefix + ends);
   return {
     connection,
-    statements: statementsFor(tablePrefix),
+    statements: own,
+    saves: new Saves(connection, own),
     releases: heard && new Releases(heard),
     feed: { connection, statements, notices, abortRequests },
     tablePrefix,

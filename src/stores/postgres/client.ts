@@ -98,12 +98,20 @@ export class PostgresConnection {
     this.#isPreparing = isPreparing ?? isOfPg(client);
   }
 
+  /** How many statements can run at once. */
+  get width(): number {
+    if (!this.#isPool) return 1;
+    const { options }: Partial<PostgresPool> = this.#client;
+    const max = Number(options?.max);
+    // Other pools mean by 0 that there is no limit.
+    return max >= 1 ? max : Number.POSITIVE_INFINITY;
+  }
+
   /** The rows of the answer. `Row` is what the statement selects. */
   async rows<Row>(statement: Statement, ...values: unknown[]): Promise<Row[]> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const query = () => this.#query(statement, values);
-        return (await (this.#isPool ? query() : inTurn(this.#client, query))).rows as Row[];
+        return (await this.#answer(statement, values)) as Row[];
       } catch (error) {
         // The statement was undone as a whole and sees more the next time; hardly ever, but under stricter isolation than usual.
         const isToRepeat = statesOfCollisions.includes(sqlStateOf(error)) || this.#givesUpPreparing(error);
@@ -115,6 +123,21 @@ export class PostgresConnection {
   /** The first row, or `undefined`. */
   async row<Row>(statement: Statement, ...values: unknown[]): Promise<Row | undefined> {
     return (await this.rows<Row>(statement, ...values))[0];
+  }
+
+  /** The first row; `undefined` also when the database has refused the statement for whatever reason, so that nothing was done. */
+  async rowUnlessUndone<Row>(statement: Statement, ...values: unknown[]): Promise<Row | undefined> {
+    try {
+      return (await this.#answer(statement, values))[0] as Row | undefined;
+    } catch (error) {
+      if (this.#givesUpPreparing(error) || statesOfUndone.test(sqlStateOf(error) ?? '')) return undefined;
+      throw failed(error);
+    }
+  }
+
+  async #answer(statement: Statement, values: unknown[]): Promise<unknown[]> {
+    const query = () => this.#query(statement, values);
+    return (await (this.#isPool ? query() : inTurn(this.#client, query))).rows;
   }
 
   /** Something stands between us and the database that mixes up what is prepared: nothing was done, and goes without. */
@@ -139,6 +162,8 @@ function isOfPg(client: PostgresClient): boolean {
 const statesOfCollisions: readonly (string | undefined)[] = ['40001', '40P01'];
 /** A prepared statement is not there, or is there already. */
 const statesOfMixedUpStatements: readonly (string | undefined)[] = ['26000', '42P05'];
+/** A statement that failed, and not the connection or the server: what those were about to do, nobody knows, or 40003. */
+const statesOfUndone = /^(?!08|40003|57P|58)(\d\d|P0)[\dA-Z]{3}$/;
 /** An undefined table, column or sequence, and the state that the schema itself raises. */
 const statesOfWrongTables: readonly (string | undefined)[] = ['42P01', '42703', '55000'];
 

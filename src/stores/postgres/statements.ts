@@ -36,6 +36,12 @@ export interface Statements {
   readonly create: Statement;
   /** `$3` owner, `$4` fence, `$5` expected head, `$6` is it a whole record, `$7` JSON → a row, if it was written. */
   readonly save: Statement;
+  /**
+   * Many saves, no two of one session: `$1` tenants' keys, `$2` sessions', and so on to `$7` as for `save`, each a list on
+   * lines → the places in the lists of those that were written, counted from 1, with commas between. One that would have to
+   * wait is not.
+   */
+  readonly saveTogether: Statement;
   /** As `save`, with `$8` how many versions to keep. */
   readonly saveAndDrop: Statement;
   /** `$3` owner, `$4` fence → what a save that was not written has met. */
@@ -69,6 +75,7 @@ export function statementsFor(prefix: string): Statements {
     load: load(prefix),
     create: create(prefix),
     save: save(prefix, ''),
+    saveTogether: saveTogether(prefix),
     saveAndDrop: save(prefix, dropOldVersions(prefix)),
     refusal: `SELECT head, coalesce(${isHolder}, false) AS is_held FROM ${prefix}sessions WHERE ${session}`,
     accept: accept(prefix),
@@ -165,6 +172,35 @@ WITH moved AS (
   RETURNING key, head, checkpoint
 )${andThen}
 ${written(p)} RETURNING version`;
+}
+
+/**
+ * A row that somebody has locked is passed over, so that nobody waits for what another session waits for, and two of these
+ * never wait for each other. That each is looked up by itself and the lists are hidden in a subquery keeps the plan the same,
+ * however many there are: otherwise small ones would be planned anew every time.
+ */
+function saveTogether(p: string): string {
+  const list = (place: number) => `(SELECT string_to_array($${place}, E'\\n'))`;
+  const lists = [1, 2, 3, 4, 5, 6, 7].map(list).join(', ');
+  return `
+WITH found AS (
+  SELECT s.key, g.place, g.is_whole::boolean, g.data
+  FROM unnest(${lists}) WITH ORDINALITY AS g (tenant_key, id_key, owner, fence, head, is_whole, data, place)
+  CROSS JOIN LATERAL (
+    SELECT key FROM ${p}sessions
+    WHERE tenant_key = decode(g.tenant_key, 'hex') AND id_key = decode(g.id_key, 'hex')
+      AND owner = g.owner AND fence = g.fence::bigint AND head = g.head::bigint
+    FOR NO KEY UPDATE SKIP LOCKED
+  ) s
+), moved AS (
+  UPDATE ${p}sessions s
+  SET head = s.head + 1, checkpoint = CASE WHEN f.is_whole THEN s.head + 1 ELSE s.checkpoint END, updated_at = ${now}
+  FROM found f WHERE s.key = f.key
+  RETURNING s.key, s.head, s.checkpoint, f.place, f.data
+), written AS (
+  INSERT INTO ${p}versions (session, version, checkpoint, data) SELECT key, head, checkpoint, data FROM moved
+)
+SELECT string_agg(place::text, ',') AS places FROM moved`;
 }
 
 /** Writes the version into which `moved` has moved the session. */
