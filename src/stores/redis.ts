@@ -1,9 +1,9 @@
 /**
  * Sessions in Redis: any number of processes on any number of machines share them. Every operation is one Lua script, so
- * one round trip that happens as a whole or not at all; all keys of a session are in one slot of a cluster.
+ * one round trip that happens as a whole or not at all; all keys of a session are in one slot of a cluster. Saves of many
+ * sessions at once share a round trip.
  */
-import { randomUUID } from 'node:crypto';
-import { InvalidValueError, LeaseLostError, SessionConflictError } from '../errors.js';
+import { InvalidValueError, LeaseLostError } from '../errors.js';
 import { Notices, openAsking, Releases } from '../session/releases.js';
 import type { RunFeed } from '../session/run-feed.js';
 import type {
@@ -35,6 +35,7 @@ import {
 } from './redis/client.js';
 import { type FeedParts, RedisRunFeed } from './redis/feed.js';
 import { hashOf, memberOf, type SessionKeys, sessionKeys, withFeed } from './redis/keys.js';
+import { type Held, Saves } from './redis/saves.js';
 import * as scripts from './redis/scripts.js';
 import { noticesOn } from './redis/subscribe.js';
 
@@ -54,6 +55,7 @@ export interface RedisSessionStoreOptions {
 /** What all tenants of a store have in common. */
 interface Shared {
   readonly connection: RedisConnection;
+  readonly saves: Saves;
   readonly releases: Releases | undefined;
   readonly feed: FeedParts;
   readonly keyPrefix: string;
@@ -66,9 +68,6 @@ interface TenantScope {
   /** From the outermost tenant to this one. */
   readonly tenants: readonly string[];
 }
-
-/** `saved` and what is not listed yet, `lost`, or `conflict` and the head. */
-type Saved = [outcome: string, detail: Field];
 
 /** Sessions that a listing looks at in one go. */
 const listedAtOnce = 500;
@@ -94,6 +93,8 @@ export class RedisSessionStore implements SessionStore {
   readonly #tenants: readonly string[];
   readonly #tenant: string;
   readonly #listing: readonly [string, string];
+  /** So that nothing is hashed for every call anew. */
+  readonly #heldBy = new WeakMap<SessionLease, Held>();
 
   /** Throws `INVALID_VALUE` for a bad option; asks the server for nothing. */
   constructor(options: RedisSessionStoreOptions | TenantScope) {
@@ -105,7 +106,11 @@ export class RedisSessionStore implements SessionStore {
     this.#listing = [`${tag}:listing`, `${tag}:places`];
     if (this.#shared.releases !== undefined)
       this.whenReleased = (sessionId, signal) => this.#nextRelease(sessionId, signal);
-    this.feed = new RedisRunFeed(this.#shared.feed, (sessionId) => this.#session(sessionId));
+    const places = {
+      of: (sessionId: string) => this.#session(sessionId),
+      heldBy: (lease: SessionLease) => this.#held(lease).session,
+    };
+    this.feed = new RedisRunFeed(this.#shared.feed, places);
   }
 
   async acquire(
@@ -127,13 +132,13 @@ export class RedisSessionStore implements SessionStore {
 
   async renew(lease: SessionLease, ttlMs: number): Promise<boolean> {
     checkTtl(ttlMs);
-    const session = withFeed(this.#session(lease.sessionId));
-    return (await this.#run(scripts.renew, session, ...held(lease), String(ttlMs))) === 1;
+    const { session, owner, fence } = this.#held(lease);
+    return (await this.#run(scripts.renew, withFeed(session), owner, fence, String(ttlMs))) === 1;
   }
 
   async release(lease: SessionLease): Promise<void> {
-    const session = withFeed(this.#session(lease.sessionId));
-    await this.#run(scripts.release, session, ...held(lease), this.#shared.channel, session.token);
+    const { session, owner, fence } = this.#held(lease);
+    await this.#run(scripts.release, withFeed(session), owner, fence, this.#shared.channel, session.token);
   }
 
   async load(sessionId: string, options: { version?: number } = {}): Promise<StoredSession | undefined> {
@@ -149,27 +154,9 @@ export class RedisSessionStore implements SessionStore {
 
   async save(lease: SessionLease, save: SessionSave): Promise<void> {
     checkSave(save);
-    const { expectedVersion, change, parent, keepVersions } = save;
-    const isWhole = change.kind === 'checkpoint';
-    const data = isWhole ? jsonText(change.record, 'change.record') : jsonText(change.patch, 'change.patch');
-    const session = this.#session(lease.sessionId);
-    const keep = keepVersions === undefined ? '' : String(keepVersions);
-    const given = [String(expectedVersion), isWhole ? '1' : '', data, keep, randomUUID()];
-    // Marked, because an empty text is an id too.
-    const from = parent === undefined ? [] : [`=${escapedText(parent.sessionId)}`, String(parent.version)];
-    // Later ones touch nothing else, and what is not sent costs nothing.
-    const touched = expectedVersion === 0 ? session.keys : session.versionKeys;
-    const answer = (await this.#shared.connection.run(
-      scripts.save,
-      touched,
-      ...held(lease),
-      ...given,
-      ...from,
-    )) as Saved;
-    const [outcome, detail] = answer;
-    if (outcome === 'lost') throw new LeaseLostError(lease.sessionId);
-    if (outcome === 'conflict') throw new SessionConflictError(lease.sessionId, expectedVersion, Number(detail));
-    if (detail !== null) await this.#enlist(session, detail);
+    const held = this.#held(lease);
+    const unlisted = await this.#shared.saves.write(lease.sessionId, held, save);
+    if (unlisted !== null) await this.#enlist(held.session, unlisted);
   }
 
   async accept(lease: SessionLease, input: AcceptedInput): Promise<AcceptedInput> {
@@ -178,7 +165,8 @@ export class RedisSessionStore implements SessionStore {
     const value = done || input.input === undefined ? '' : `,"input":${jsonText(input.input, 'input')}`;
     const record = `${JSON.stringify({ id, run, turn, attempt, done }).slice(0, -1)}${value}}`;
     const given = [escapedText(id), String(attempt), done ? '1' : '0', record];
-    const answer = await this.#run(scripts.accept, this.#session(lease.sessionId), ...held(lease), ...given);
+    const { session, owner, fence } = this.#held(lease);
+    const answer = await this.#run(scripts.accept, session, owner, fence, ...given);
     if (answer === null) throw new LeaseLostError(lease.sessionId);
     return storedJson(String(answer), here) as AcceptedInput;
   }
@@ -266,6 +254,15 @@ export class RedisSessionStore implements SessionStore {
   #session(sessionId: string): SessionKeys {
     return sessionKeys(this.#shared.keyPrefix, this.#tenant, sessionId);
   }
+
+  #held(lease: SessionLease): Held {
+    const known = this.#heldBy.get(lease);
+    if (known !== undefined) return known;
+    const { sessionId, owner, fence } = lease;
+    const held = { session: this.#session(sessionId), owner: escapedText(owner), fence: String(fence) };
+    this.#heldBy.set(lease, held);
+    return held;
+  }
 }
 
 function share({ client, keyPrefix = 'genkitx-agent:' }: RedisSessionStoreOptions): Shared {
@@ -278,9 +275,6 @@ function share({ client, keyPrefix = 'genkitx-agent:' }: RedisSessionStoreOption
   const connection = new RedisConnection(client);
   const heard = noticesOn(client, channel);
   const feed = { connection, notices: heard ?? new Notices(openAsking), channel };
-  return { connection, releases: heard && new Releases(heard), feed, keyPrefix, channel };
-}
-
-function held({ owner, fence }: SessionLease): [string, string] {
-  return [escapedText(owner), String(fence)];
+  const saves = new Saves(connection);
+  return { connection, saves, releases: heard && new Releases(heard), feed, keyPrefix, channel };
 }

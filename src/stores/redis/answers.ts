@@ -9,11 +9,11 @@ export const here = 'The Redis database';
 /** What Redis has under a name; `null` when there is nothing. */
 export type Field = string | null;
 
-/** Head, parent's id and version, created, updated, version, its checkpoint, texts from that on, pending inputs. */
-export type Loaded = [Field, Field, Field, Field, Field, Field, Field, string[], string[]];
+/** The {@link summaryFields}, version, its checkpoint, texts from that on, pending inputs. */
+export type Loaded = [Field, Field, Field, Field, Field, Field, string[], string[]];
 
 /** The fields of a session that {@link toSummary} takes, in its order. */
-export const summaryFields: readonly string[] = ['head', 'parentId', 'parentVersion', 'created', 'updated'];
+export const summaryFields: readonly string[] = ['head', 'parentId', 'parentVersion', 'created'];
 
 /** What stands before the first space, and after it. */
 export function splitOnce(text: string): [string, string] {
@@ -23,15 +23,16 @@ export function splitOnce(text: string): [string, string] {
 
 /** A session as loaded. Throws `STORE_CORRUPT`. */
 export function toSession(sessionId: string, loaded: Loaded): StoredSession {
-  const [head, parentId, parentVersion, created, updated, version, checkpoint, texts, pending] = loaded;
+  const [head, parentId, parentVersion, created, version, checkpoint, texts, pending] = loaded;
   const first = Number(checkpoint);
   if (texts.length !== Number(version) - first + 1) throw storeCorrupt(`${here} has lost a version of a session`);
   const data = texts.map((text) => splitOnce(text)[1]);
   const [record, ...patches] = parseAll(data, first);
+  const summary = toSummary(sessionId, [head, parentId, parentVersion, created]);
   return {
-    ...toSummary(sessionId, [head, parentId, parentVersion, created, updated]),
+    ...summary,
     version: Number(version),
-    head: Number(head),
+    head: summary.version,
     checkpoint: record,
     patches: patches as PatchOperation[][],
     size: data.reduce((size, text) => size + text.length, 0),
@@ -49,15 +50,13 @@ function parseAll(texts: readonly string[], first: number): unknown[] {
 }
 
 /** A line of a listing. Throws `STORE_CORRUPT`. */
-export function toSummary(
-  id: string,
-  [head, parentId, parentVersion, created, updated]: readonly Field[],
-): SessionSummary {
+export function toSummary(id: string, [head, parentId, parentVersion, created]: readonly Field[]): SessionSummary {
+  const [version, , updated] = String(head).split(' ');
   const parent =
     typeof parentId === 'string'
       ? { parent: { sessionId: unescapedText(parentId, here), version: Number(parentVersion) } }
       : {};
-  return { id, version: Number(head), ...parent, createdAt: iso(created), updatedAt: iso(updated) };
+  return { id, version: Number(version), ...parent, createdAt: iso(created), updatedAt: iso(updated) };
 }
 
 function iso(millis: Field | undefined): string {

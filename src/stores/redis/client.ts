@@ -4,6 +4,8 @@ import { AgentFlowError, InvalidValueError } from '../../errors.js';
 
 /** The part of a client of `ioredis` that is used here; a `Redis` and a `Cluster` fit as they are. */
 export interface IoRedisClient {
+  /** Does it speak to a cluster, and know where each key is? */
+  readonly isCluster?: boolean;
   /** Runs any command. */
   call(command: string, ...args: string[]): Promise<unknown>;
   /** Makes a second client, for a connection that listens. */
@@ -34,11 +36,14 @@ export function script(source: string): Script {
 
 /** Runs scripts and commands. Throws `STORE_FAILED`, with the client's error as cause. */
 export class RedisConnection {
+  /** What the client says; one that says nothing may still reach a cluster. */
+  readonly isCluster: boolean;
   readonly #send: (command: string, ...args: string[]) => Promise<unknown>;
 
   /** Throws `INVALID_VALUE` for a client that cannot send. */
   constructor(client: RedisClient) {
     this.#send = senderOf(client);
+    this.isCluster = isIoRedis(client) && client.isCluster === true;
   }
 
   /** What a script answers for these keys. It is sent as a whole only to a server that does not know it yet. */
@@ -60,6 +65,15 @@ export class RedisConnection {
       throw failed(error);
     }
   }
+}
+
+/**
+ * Is it what {@link RedisConnection} throws when the server itself has refused a command, for this reason if one is given?
+ * Such a reply begins with its reason in capitals, and no other error does.
+ */
+export function isRefusal(error: unknown, reason = '[A-Z]+'): boolean {
+  const { cause } = error as { cause?: unknown };
+  return cause instanceof Error && new RegExp(`^${reason} `).test(cause.message);
 }
 
 /** Is it a client of `ioredis`? Its `sendCommand` is something else than that of `redis`. */

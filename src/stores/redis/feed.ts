@@ -23,24 +23,30 @@ export interface FeedPlace {
   readonly token: string;
 }
 
+/** Finds places: of a session, and of one that is held, which is asked for again and again. */
+export interface FeedPlaces {
+  of(sessionId: string): FeedPlace;
+  heldBy(lease: SessionLease): FeedPlace;
+}
+
 /** Run, whether it holds the session, first, end, entries; the last three only when something is kept. */
 type Page = [run: string, isHeld: number, first?: string, end?: string, entries?: string[]];
 
 /** The feeds of one tenant. */
 export class RedisRunFeed implements RunFeed {
   readonly #parts: FeedParts;
-  readonly #place: (sessionId: string) => FeedPlace;
+  readonly #places: FeedPlaces;
 
-  constructor(parts: FeedParts, place: (sessionId: string) => FeedPlace) {
+  constructor(parts: FeedParts, places: FeedPlaces) {
     this.#parts = parts;
-    this.#place = place;
+    this.#places = places;
   }
 
   async append(lease: SessionLease, entries: FeedEntries): Promise<void> {
     const texts = feedTexts(entries);
     const { connection, channel } = this.#parts;
     const { sessionId, owner, fence } = lease;
-    const { feedKeys: keys, token } = this.#place(sessionId);
+    const { feedKeys: keys, token } = this.#places.heldBy(lease);
     const numbers = [fence, entries.start, entries.keep, entries.ttlMs].map(String);
     const given = [escapedText(owner), ...numbers, channel, `${token} grown`];
     if ((await connection.run(scripts.append, keys, ...given, ...texts)) !== 1) throw new LeaseLostError(sessionId);
@@ -54,14 +60,14 @@ export class RedisRunFeed implements RunFeed {
     const { from, limit } = options;
     // Marked, because an empty text is a run too.
     const wanted = options.run === undefined ? '' : `=${escapedText(options.run)}`;
-    const { feedKeys: keys } = this.#place(sessionId);
+    const { feedKeys: keys } = this.#places.of(sessionId);
     const page = await this.#parts.connection.run(scripts.read, keys, wanted, String(from), String(limit));
     return page === null ? undefined : toPage(page as Page, from);
   }
 
   async whenGrown(sessionId: string, run: string, end: number, signal: AbortSignal): Promise<void> {
     const { connection, notices } = this.#parts;
-    const { feedKeys: keys, token } = this.#place(sessionId);
+    const { feedKeys: keys, token } = this.#places.of(sessionId);
     await notices.next(`${token} grown`, signal, async () => {
       return (await connection.run(scripts.watch, keys, escapedText(run), String(end))) === 1;
     });
@@ -69,14 +75,14 @@ export class RedisRunFeed implements RunFeed {
 
   async requestAbort(sessionId: string, run: string, reason: string): Promise<boolean> {
     const { connection, channel } = this.#parts;
-    const { feedKeys: keys, token } = this.#place(sessionId);
+    const { feedKeys: keys, token } = this.#places.of(sessionId);
     const given = [escapedText(run), escapedText(reason), channel, `${token} ends`];
     return (await connection.run(scripts.requestAbort, keys, ...given)) === 1;
   }
 
   listenForAbort(lease: SessionLease, listener: AbortListener): () => void {
     const { connection, notices } = this.#parts;
-    const { feedKeys: keys, token } = this.#place(lease.sessionId);
+    const { feedKeys: keys, token } = this.#places.heldBy(lease);
     const given = [escapedText(lease.owner), String(lease.fence)];
     let isOver = false;
     const stop = () => {

@@ -1,12 +1,13 @@
 /**
  * Every script of the store. A script is run as a whole or not at all, and all its keys are in one slot: those of one
- * session, or those of one tenant's listing.
+ * session, or those of one tenant's listing. Only `save` takes many sessions in one go, where the server is no cluster.
  *
  * The keys of a session are, in this order:
  *
- * 1. a hash with what is known of it: `id`, `tenant`, `owner`, `fence`, `until`, `awaited`, `kept`, `head`, `checkpoint`,
- *    `born`, `listed`, `saving`, `parentId`, `parentVersion`, `created`, `updated`, `inputs`, and of its feed `feedRun`,
- *    `feedFirst`, `feedEnd`, `feedUntil`, `watched`, `abort`
+ * 1. a hash with what is known of it: `id`, `tenant`, `owner`, `fence`, `until`, `awaited`, `kept`, `head`, `born`,
+ *    `listed`, `parentId`, `parentVersion`, `created`, `inputs`, and of its feed `feedRun`, `feedFirst`, `feedEnd`,
+ *    `feedUntil`, `watched`, `abort`. `head` is all that a save changes, as one text: the newest version, that of its whole
+ *    record, when it was written in milliseconds, and the name of the save that wrote it
  * 2. a list of its versions without a gap, the last one is the head: the version of its whole record, a space, JSON
  * 3. a hash of its inputs by id: attempt, a space, `1` when done, a space, JSON
  * 4. a sorted set of the ids of its pending inputs, in the order they were accepted
@@ -20,6 +21,9 @@ import { script } from './client.js';
 const forgottenAfterMs = 24 * 60 * 60 * 1_000;
 /** How long a session that was released is kept for those who waited: time to hear of it, even on a machine that is busy. */
 const keptForThoseWhoWaitedMs = 500;
+
+/** A head: the version, that of its whole record, when it was written, and by which save. */
+const headParts = '^(%d+) (%d+) (%d+) (.*)$';
 
 /** The time, in microseconds and in milliseconds. Numbers from 10^14 on would be written with an exponent. */
 export const time = `
@@ -108,37 +112,63 @@ redis.call('HSET', KEYS[1], 'awaited', '1')
 return isHeld and s[3] or digits(tonumber(s[3]) + 1)`);
 
 /**
- * owner, fence, expected head, is it a whole record, JSON, how many to keep or nothing, a name for this save, parent's id and
- * version or nothing → `saved` and what is not listed yet, `lost`, or `conflict` and the head. A save that comes again,
- * because a client lost the connection before the answer and sent it once more, is the same save.
+ * owner, fence, a name for this save, JSON, parent's id and version or nothing: the first version → as {@link save} answers
+ * for one.
  */
-export const save = script(`${time}${forget}
-local s = redis.call('HMGET', KEYS[1], 'head', 'checkpoint', 'listed', 'born', 'saving', 'owner', 'fence')
-if s[6] ~= ARGV[1] or s[7] ~= ARGV[2] then return { 'lost' } end
-if s[5] == ARGV[7] then return { 'saved', not s[3] and s[4] } end
-local head = tonumber(s[1]) or 0
-if head ~= tonumber(ARGV[3]) then return { 'conflict', tostring(head) } end
-local version = head + 1
-local checkpoint = ARGV[4] == '1' and version or tonumber(s[2])
-local born = s[4]
-redis.call('HSET', KEYS[1], 'head', version, 'checkpoint', checkpoint, 'updated', digits(now), 'saving', ARGV[7])
-if version == 1 then
-  born = s[7]
-  redis.call('HSET', KEYS[1], 'born', born, 'created', digits(now))
-  if ARGV[8] then redis.call('HSET', KEYS[1], 'parentId', string.sub(ARGV[8], 2), 'parentVersion', ARGV[9]) end
-end
-local count = redis.call('RPUSH', KEYS[2], checkpoint .. ' ' .. ARGV[5])
-if version == 1 then forgetAfter(redis.call('PTTL', KEYS[1])) end
-if ARGV[6] ~= '' then
-  -- The oldest version to be kept may need older ones: everything from its checkpoint on stays.
+export const create = script(`${time}${forget}
+local s = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'head', 'listed', 'born')
+local head, _, _, saving = string.match(s[3] or '', '${headParts}')
+if saving == ARGV[3] then return { s[4] and 1 or { 'saved', s[5] } } end
+if s[1] ~= ARGV[1] or s[2] ~= ARGV[2] then return { { 'lost' } } end
+if head then return { { 'conflict', head } } end
+local written = digits(now)
+redis.call('HSET', KEYS[1], 'head', '1 1 ' .. written .. ' ' .. ARGV[3], 'born', s[2], 'created', written)
+if ARGV[5] then redis.call('HSET', KEYS[1], 'parentId', string.sub(ARGV[5], 2), 'parentVersion', ARGV[6]) end
+redis.call('RPUSH', KEYS[2], '1 ' .. ARGV[4])
+forgetAfter(redis.call('PTTL', KEYS[1]))
+return { { 'saved', s[2] } }`);
+
+/** How many arguments each save has. */
+const savedWith = 7;
+
+/**
+ * For each session its first two keys, and owner, fence, expected head, is it a whole record, how many to keep or nothing, a
+ * name for this save, JSON: a later version of each → for each 1, or `saved` and what is not listed yet, `lost`, or
+ * `conflict` and the head. One that is refused keeps no other from being saved. A save that comes again, because a client
+ * lost the connection before the answer and sent it once more, is the same save, whoever holds the session by then.
+ */
+export const save = script(`
+local clock = redis.call('TIME')
+-- In milliseconds, as text.
+local written = string.format('%s%03d', clock[1], math.floor(clock[2] / 1000))
+-- The oldest version to be kept may need older ones: everything from its checkpoint on stays.
+local function drop(versions, version, count, keep)
   local first = version - count + 1
-  local oldest = version - tonumber(ARGV[6]) + 1
-  if oldest > first then
-    local needed = tonumber(string.match(redis.call('LINDEX', KEYS[2], oldest - first), '^%d+'))
-    if needed then redis.call('LTRIM', KEYS[2], needed - first, -1) end
-  end
+  local oldest = version - keep + 1
+  if oldest <= first then return end
+  local needed = tonumber(string.match(redis.call('LINDEX', versions, oldest - first), '^%d+'))
+  if needed then redis.call('LTRIM', versions, needed - first, -1) end
 end
-return { 'saved', not s[3] and born }`);
+local function save(key, versions, owner, fence, expected, isWhole, keep, name, json)
+  local s = redis.call('HMGET', key, 'owner', 'fence', 'head', 'listed')
+  local head, checkpoint, _, saving = string.match(s[3] or '', '${headParts}')
+  if saving ~= name then
+    if s[1] ~= owner or s[2] ~= fence then return { 'lost' } end
+    if head ~= expected then return { 'conflict', head or '0' } end
+    local version = head + 1
+    if isWhole == '1' then checkpoint = version end
+    redis.call('HSET', key, 'head', version .. ' ' .. checkpoint .. ' ' .. written .. ' ' .. name)
+    local count = redis.call('RPUSH', versions, checkpoint .. ' ' .. json)
+    if keep ~= '' then drop(versions, version, count, keep) end
+  end
+  return s[4] and 1 or { 'saved', redis.call('HGET', key, 'born') }
+end
+local answers = {}
+for place = 1, #KEYS / 2 do
+  local last = place * ${savedWith}
+  answers[place] = save(KEYS[place * 2 - 1], KEYS[place * 2], unpack(ARGV, last - ${savedWith - 1}, last))
+end
+return answers`);
 
 /** born → 1 when it is the session that was listed, which from now on is kept. */
 export const markListed = script(`
@@ -149,18 +179,19 @@ return 1`);
 
 /** version or nothing → the session and the texts of one version of it; nothing when there is none. */
 export const load = script(`
-local s = redis.call('HMGET', KEYS[1], 'head', 'checkpoint', 'parentId', 'parentVersion', 'created', 'updated')
+local s = redis.call('HMGET', KEYS[1], 'head', 'parentId', 'parentVersion', 'created')
 if not s[1] then return false end
-local head = tonumber(s[1])
+local head, checkpoint = string.match(s[1], '${headParts}')
+head = tonumber(head)
+checkpoint = tonumber(checkpoint)
 local version = ARGV[1] == '' and head or tonumber(ARGV[1])
 local first = head - redis.call('LLEN', KEYS[2]) + 1
 if version > head or version < first and ARGV[1] ~= '' then return false end
-local checkpoint = tonumber(s[2])
 if version < head then checkpoint = tonumber(string.match(redis.call('LINDEX', KEYS[2], version - first), '^%d+')) or 0 end
 local texts = checkpoint < first and {} or redis.call('LRANGE', KEYS[2], checkpoint - first, version - first)
 local pending = redis.call('ZRANGE', KEYS[4], 0, -1)
 for place, id in ipairs(pending) do pending[place] = redis.call('HGET', KEYS[3], id) end
-return { s[1], s[3], s[4], s[5], s[6], tostring(version), tostring(checkpoint), texts, pending }`);
+return { s[1], s[2], s[3], s[4], tostring(version), tostring(checkpoint), texts, pending }`);
 
 /** owner, fence, id, attempt, is it done, JSON → the record of that id; nothing when the lease is not the current one. */
 export const accept = script(`${time}${forget}${isHeld}
