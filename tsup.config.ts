@@ -13,6 +13,8 @@ export default defineConfig({
   // A program is run, not required.
   esbuildOptions(options, { format }) {
     if (format === 'cjs') options.entryPoints = entries;
+    // What CommonJS calls a module's own address; `createRequire` takes either.
+    if (format === 'cjs') options.define = { ...options.define, 'import.meta.url': '__filename' };
   },
   // One copy of every module per format, so that `instanceof` holds across entries.
   splitting: true,

@@ -12,6 +12,7 @@ import { type Clock, systemClock } from '../internal/clock.js';
 import { type Hold, holdSession } from '../session/lease.js';
 import type { SessionStore } from '../session/store.js';
 import { Recent } from './recent.js';
+import { HandedOutSnapshots } from './to-genkit-store/handed-out.js';
 import { type IndexEntry, SnapshotIndex } from './to-genkit-store/index-entries.js';
 import { jsonSnapshot, SnapshotSessions } from './to-genkit-store/sessions.js';
 import { SnapshotWatchers } from './to-genkit-store/watchers.js';
@@ -24,9 +25,11 @@ export interface ToGenkitStoreOptions {
    */
   readonly tenant?: (context: Record<string, unknown>) => string | undefined;
   /**
-   * What a turn does that goes on from another snapshot than the newest: be refused with `SessionConflictError`, or become
-   * the newest beside the one it passes by. `refuse` is what keeps two tabs, or a retry, from losing each other's turns;
-   * `keep` is for a client that regenerates answers. Default `refuse`.
+   * What becomes of a turn that means to go on from an older snapshot, as a client does that has an answer made again: `keep`
+   * makes it the newest beside those it passes by, `refuse` refuses it with `SessionConflictError`. A turn that was given the
+   * newest snapshot, and was overtaken before it could save, is a race and no branch: it is refused in either case, so that
+   * turns at once do not lose each other. `refuse` is for clients that name the snapshot they have seen, as `chat()` does, and
+   * never mean to pass by another: one that has not seen the newest is then told. Default `keep`.
    */
   readonly onBranch?: 'refuse' | 'keep';
   /** Keep only the newest versions of a session: at least this many. A version is a turn or a change of its status. Default: all. */
@@ -40,9 +43,11 @@ export interface ToGenkitStoreOptions {
 }
 
 /**
- * A store of ours as Genkit's `SessionStore`. Sessions are linear: a save whose parent is not the newest snapshot that can be
- * resumed is refused with `SessionConflictError` (`ABORTED`). A save writes what has changed, so a conversation of n turns
- * takes O(n) of the store, though Genkit hands over its whole state every time.
+ * A store of ours as Genkit's `SessionStore`. The snapshot that was made last is where a session goes on. A turn that was
+ * overtaken by another is refused with `SessionConflictError` (`ABORTED`), and so is everything that would pass by a turn in
+ * the background for as long as that shows signs of life; a turn that goes on from an older snapshot on purpose is a branch.
+ * A save writes what has changed, so a conversation of n turns takes O(n) of the store, though Genkit hands over its whole
+ * state every time.
  *
  * Sessions of Genkit's agents and of `defineAgent` may be in one store, but are not each other's to read.
  */
@@ -50,7 +55,7 @@ export function toGenkitStore<S = unknown>(
   store: SessionStore,
   options: ToGenkitStoreOptions = {},
 ): GenkitSessionStore<S> {
-  const { pollMs = 2_000, leaseTtlMs = 15_000, clock = systemClock, onBranch = 'refuse' } = options;
+  const { pollMs = 2_000, leaseTtlMs = 15_000, clock = systemClock, onBranch = 'keep' } = options;
   for (const [name, value] of Object.entries({ ...options, pollMs, leaseTtlMs })) {
     if (name.endsWith('Ms') || name === 'keepVersions') assertWhole(value, name, 1);
   }
@@ -74,6 +79,7 @@ class GenkitFacingStore implements GenkitSessionStore {
   readonly #settings: Settings;
   readonly #watchers: SnapshotWatchers;
   readonly #scopes = new Recent<Scope>(rememberedTenants);
+  readonly #handedOut = new HandedOutSnapshots();
 
   constructor(store: SessionStore, settings: Settings) {
     this.#store = store;
@@ -88,7 +94,7 @@ class GenkitFacingStore implements GenkitSessionStore {
       throw new InvalidValueError('option', [{ path: '', expected: 'a snapshotId or a sessionId', received }]);
     }
     const scope = this.#scope(options);
-    return snapshotId ? this.#find(scope, snapshotId) : scope.sessions.find(sessionId ?? '');
+    return snapshotId ? this.#find(scope, snapshotId, 'handOut') : scope.sessions.handOut(sessionId ?? '');
   }
 
   async saveSnapshot(
@@ -127,8 +133,11 @@ class GenkitFacingStore implements GenkitSessionStore {
     if ('sessionId' in entry) {
       const saved = await scope.sessions.save(entry.sessionId, id, mutator);
       if (saved === undefined) return null;
-      for (const old of saved.dropped) await scope.index.forget(old);
+      // At once, or the next save would be told before this one.
       this.#tell(scope, saved.snapshot);
+      for (const old of saved.dropped) await scope.index.forget(old);
+      // Before there was a session, who looked for the snapshot may have found the entry to be of no use.
+      if (saved.isFirst) await scope.index.update(id, (there) => (there === undefined ? entry : undefined));
       return id;
     }
     const made = await scope.index.update(id, (there) => {
@@ -140,13 +149,18 @@ class GenkitFacingStore implements GenkitSessionStore {
     return id;
   }
 
-  async #find({ sessions, index }: Scope, snapshotId: string): Promise<SessionSnapshot | undefined> {
+  async #find(
+    { sessions, index }: Scope,
+    snapshotId: string,
+    how: 'find' | 'handOut' = 'find',
+  ): Promise<SessionSnapshot | undefined> {
     const entry = await index.find(snapshotId);
     if (entry === undefined) return undefined;
     if ('snapshot' in entry) return entry.snapshot;
-    const found = await sessions.find(entry.sessionId, snapshotId);
+    const found = await sessions[how](entry.sessionId, snapshotId);
     // The session may have been deleted, and then nothing of it may stay.
-    if (found === undefined && !(await sessions.exists(entry.sessionId))) await index.forget(snapshotId);
+    const isGone = async () => !(await sessions.exists(entry.sessionId));
+    if (found === undefined && (await isGone())) await index.forgetIf(snapshotId, isGone);
     return found;
   }
 
@@ -162,7 +176,9 @@ class GenkitFacingStore implements GenkitSessionStore {
     const { clock, onBranch, keepVersions } = this.#settings;
     const store = tenant === undefined ? this.#store : this.#store.forTenant(tenant);
     const hold = (part: SessionStore, id: string) => this.#hold(part, id);
-    const sessions = new SnapshotSessions({ store, hold, clock, mayBranch: onBranch === 'keep', keepVersions });
+    const handedOut = this.#handedOut.of(name);
+    const mayBranch = onBranch === 'keep';
+    const sessions = new SnapshotSessions({ store, hold, clock, handedOut, mayBranch, keepVersions });
     const scope = { name, sessions, index: new SnapshotIndex(store, hold) };
     this.#scopes.set(name, scope);
     return scope;

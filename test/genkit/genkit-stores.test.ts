@@ -1,7 +1,8 @@
 /** A store of ours under Genkit's own agents: what Genkit expects of a session store, and what it gets beyond that. */
-import type { SessionSnapshotInput } from 'genkit/beta';
+import type { SessionStore as GenkitSessionStore, SessionSnapshotInput } from 'genkit/beta';
 import { describe, expect, test } from 'vitest';
 import { toGenkitStore } from '../../src/index.js';
+import { Deferred } from '../../src/internal/deferred.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
 import { at, message, type Snapshot, save, snapshot, twoTurns } from '../support/genkit-snapshots.js';
@@ -113,46 +114,132 @@ describe('what Genkit expects', () => {
   });
 });
 
-describe('one line of history', () => {
-  test('a turn that goes on from an older snapshot is refused, and nothing is lost', async () => {
+describe('a turn that was overtaken', () => {
+  /** Somebody has the first snapshot as the newest when the second is made. */
+  async function overtaken(store: GenkitSessionStore, lookup: { sessionId: string } | { snapshotId: string }) {
+    await save(store, 'a', snapshot(1));
+    await store.getSnapshot(lookup);
+    await save(store, 'b', snapshot(2, { parentId: 'a' }));
+  }
+  const conflict = { code: 'SESSION_CONFLICT', status: 'ABORTED', expectedVersion: 1, actualVersion: 2 };
+
+  test.each([{ sessionId: 'session' }, { snapshotId: 'a' }])('is refused, and nothing is lost: %j', async (lookup) => {
     const store = fresh();
-    await twoTurns(store);
-    const late = save(store, 'c', snapshot(3, { parentId: 'a' }));
-    await expect(late).rejects.toMatchObject({
-      code: 'SESSION_CONFLICT',
-      status: 'ABORTED',
-      expectedVersion: 1,
-      actualVersion: 2,
-    });
-    await expect(save(store, 'd', snapshot(4))).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
-    await expect(save(store, 'e', snapshot(4, { parentId: 'nope' }))).rejects.toMatchObject({
-      code: 'SESSION_CONFLICT',
-    });
+    await overtaken(store, lookup);
+    await expect(save(store, 'c', snapshot(3, { parentId: 'a' }))).rejects.toMatchObject(conflict);
+    const failed = save(store, 'd', snapshot(3, { parentId: 'a', status: 'failed' }));
+    await expect(failed).rejects.toMatchObject(conflict);
     expect((await store.getSnapshot({ sessionId: 'session' }))?.snapshotId).toBe('b');
     expect(await store.getSnapshot({ snapshotId: 'c' })).toBeUndefined();
     await save(store, 'c', snapshot(3, { parentId: 'b' }));
     expect((await store.getSnapshot({ sessionId: 'session' }))?.snapshotId).toBe('c');
   });
 
-  test('unless branches are to be kept: then the newest is where the session goes on', async () => {
-    const store = toGenkitStore(new MemorySessionStore(), { onBranch: 'keep' });
+  test('is one that began with an empty session too, or goes on from what is not there', async () => {
+    const store = fresh();
+    await twoTurns(store);
+    for (const parentId of [undefined, 'nope']) {
+      const late = save(store, 'c', snapshot(4, parentId === undefined ? {} : { parentId }));
+      await expect(late).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
+    }
+  });
+
+  test('is refused beside a branch from the same snapshot', async () => {
+    const store = fresh();
+    await overtaken(store, { sessionId: 'session' });
+    await store.getSnapshot({ snapshotId: 'a' });
+    await save(store, 'branch', snapshot(3, { parentId: 'a' }));
+    await expect(save(store, 'late', snapshot(4, { parentId: 'a' }))).rejects.toMatchObject({
+      code: 'SESSION_CONFLICT',
+    });
+    expect((await store.getSnapshot({ sessionId: 'session' }))?.snapshotId).toBe('branch');
+  });
+
+  test('is told apart from a branch by its tenant', async () => {
+    const store = toGenkitStore(new MemorySessionStore(), { tenant: ({ uid }) => uid as string });
+    const of = (uid: string) => ({ context: { uid } });
+    const saveAs = (uid: string, id: string, next: Snapshot) =>
+      store.saveSnapshot(id, () => next as SessionSnapshotInput, of(uid));
+    for (const uid of ['alice', 'bob']) {
+      await saveAs(uid, 'a', snapshot(1));
+      await store.getSnapshot({ snapshotId: 'a', ...of('alice') });
+      await saveAs(uid, 'b', snapshot(2, { parentId: 'a' }));
+    }
+    await saveAs('alice', 'c', snapshot(3, { parentId: 'a' }));
+    await saveAs('bob', 'c', snapshot(3, { parentId: 'a' }));
+    await expect(saveAs('alice', 'd', snapshot(3, { parentId: 'a' }))).rejects.toMatchObject({
+      code: 'SESSION_CONFLICT',
+    });
+    await saveAs('bob', 'd', snapshot(3, { parentId: 'a' }));
+  });
+});
+
+describe('a turn that goes on from an older snapshot', () => {
+  test('is a branch if it asked for that one: the newest is where the session goes on, and all stay', async () => {
+    const store = fresh();
+    await save(store, 'a', snapshot(1));
+    await store.getSnapshot({ sessionId: 'session' });
+    await save(store, 'b', snapshot(2, { parentId: 'a' }));
+    await store.getSnapshot({ snapshotId: 'a' });
+    await save(store, 'c', snapshot(3, { parentId: 'a' }));
+    await save(store, 'd', snapshot(4, { parentId: 'c' }));
+    expect((await store.getSnapshot({ sessionId: 'session' }))?.snapshotId).toBe('d');
+    for (const [id, n, parentId] of [
+      ['b', 2, 'a'],
+      ['c', 3, 'a'],
+    ] as const) {
+      expect(await store.getSnapshot({ snapshotId: id })).toEqual({ snapshotId: id, ...snapshot(n, { parentId }) });
+    }
+  });
+
+  test('and if nobody has it as the newest', async () => {
+    const store = fresh();
     await twoTurns(store);
     await save(store, 'c', snapshot(3, { parentId: 'a' }));
     expect((await store.getSnapshot({ sessionId: 'session' }))?.snapshotId).toBe('c');
-    expect(await store.getSnapshot({ snapshotId: 'b' })).toEqual({
-      snapshotId: 'b',
-      ...snapshot(2, { parentId: 'a' }),
-    });
   });
 
+  test('is refused where branches are', async () => {
+    const store = toGenkitStore(new MemorySessionStore(), { onBranch: 'refuse' });
+    await twoTurns(store);
+    for (const id of ['c', 'd']) {
+      await expect(save(store, id, snapshot(3, { parentId: 'a' }))).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
+      await store.getSnapshot({ snapshotId: 'a' });
+    }
+  });
+
+  test('is not made by looking on', async () => {
+    const clock = new ManualClock();
+    const store = toGenkitStore(new MemorySessionStore(), { clock, pollMs: 100 });
+    await save(store, 'a', snapshot(1));
+    await store.getSnapshot({ sessionId: 'session' });
+    await save(store, 'b', snapshot(2, { parentId: 'a' }));
+    const told = new Deferred<void>();
+    const stop = store.onSnapshotStateChange?.('a', () => told.resolve());
+    await told.promise;
+    stop?.();
+    await expect(save(store, 'c', snapshot(3, { parentId: 'a' }))).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
+  });
+});
+
+describe('one line of history', () => {
   test.each(['failed', 'aborted'] as const)('turns that have %s can be passed by', async (status) => {
     const store = fresh();
     await twoTurns(store);
     await save(store, 'c', snapshot(3, { parentId: 'b', status }));
     await save(store, 'd', snapshot(4, { parentId: 'c', status }));
+    for (const snapshotId of ['d', 'c', 'b']) await store.getSnapshot({ snapshotId });
     await save(store, 'e', snapshot(5, { parentId: 'b' }));
     expect((await store.getSnapshot({ sessionId: 'session' }))?.snapshotId).toBe('e');
     await expect(save(store, 'f', snapshot(6, { parentId: 'b' }))).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
+  });
+
+  test('failed turns make way for what they went on from, and for nothing else', async () => {
+    const store = toGenkitStore(new MemorySessionStore(), { onBranch: 'refuse' });
+    await save(store, 'a', snapshot(1, { status: 'failed' }));
+    await save(store, 'b', snapshot(2, { status: 'failed' }));
+    await expect(save(store, 'c', snapshot(3, { parentId: 'a' }))).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
+    await save(store, 'c', snapshot(3));
   });
 
   test('a session whose first turn failed begins anew', async () => {
@@ -165,11 +252,15 @@ describe('one line of history', () => {
   test('a turn in the background keeps its place for as long as it shows signs of life', async () => {
     const clock = new ManualClock(Date.parse(at));
     const store = toGenkitStore(new MemorySessionStore(), { clock });
-    await save(store, 'a', snapshot(1));
+    await save(store, 'root', snapshot(0));
+    await save(store, 'a', snapshot(1, { parentId: 'root' }));
     await save(store, 'b', snapshot(2, { parentId: 'a', status: 'pending', heartbeatAt: at }));
     const next = () => save(store, 'c', snapshot(3, { parentId: 'a' }));
     clock.advance(60_000);
+    for (const snapshotId of ['root', 'a']) await store.getSnapshot({ snapshotId });
     await expect(next()).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
+    const branch = save(store, 'branch', snapshot(3, { parentId: 'root' }));
+    await expect(branch).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
     clock.advance(1);
     await next();
     expect((await store.getSnapshot({ sessionId: 'session' }))?.snapshotId).toBe('c');
@@ -180,6 +271,7 @@ describe('one line of history', () => {
       snapshot(1, { state: { messages: texts.map(message) }, ...rest });
     const store = fresh();
     await save(store, 'a', turn(['one'], {}));
+    await store.getSnapshot({ sessionId: 'session' });
     await save(store, 'b', turn(['one', 'two'], { status: 'pending' }));
     expect((await store.getSnapshot({ snapshotId: 'b' }))?.parentId).toBe('a');
     await save(store, 'b', turn(['one', 'two'], { parentId: 'b' }));

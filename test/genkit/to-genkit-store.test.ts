@@ -1,7 +1,7 @@
 /** A store of ours under Genkit's own agents: processes, tenants, what it costs and what is left; and the agents themselves. */
 import type { SessionStore as GenkitSessionStore, SessionSnapshotInput } from 'genkit/beta';
 import { genkit, z } from 'genkit/beta';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { type SessionStore, toGenkitStore } from '../../src/index.js';
 import { Deferred } from '../../src/internal/deferred.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
@@ -9,6 +9,7 @@ import { SqliteSessionStore } from '../../src/stores/sqlite.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
 import { converse, say, textsOf } from '../support/chat.js';
 import { message, save, snapshot, twoTurns } from '../support/genkit-snapshots.js';
+import { UnsteadyStore } from '../support/unsteady-store.js';
 
 describe('two processes', () => {
   test('see each other’s saves at once, and one line of history holds between them', async () => {
@@ -23,6 +24,17 @@ describe('two processes', () => {
       current?.status === 'aborted' ? null : (snapshot(5) as SessionSnapshotInput),
     );
     expect([done, (await one.getSnapshot({ snapshotId: 'd' }))?.status]).toEqual([null, 'aborted']);
+  });
+
+  test('and branches are meant in either of them', async () => {
+    const file = new SqliteSessionStore({ path: ':memory:' });
+    const [one, two] = [toGenkitStore(file), toGenkitStore(file)];
+    await twoTurns(one);
+    await save(two, 'c', snapshot(3, { parentId: 'b' }));
+    await one.getSnapshot({ snapshotId: 'b' });
+    await save(one, 'd', snapshot(4, { parentId: 'b' }));
+    await save(two, 'e', snapshot(5, { parentId: 'a' }));
+    expect((await one.getSnapshot({ sessionId: 'session' }))?.snapshotId).toBe('e');
   });
 
   test('a snapshot that is watched is told at once here, and at the next look from there', async () => {
@@ -49,6 +61,41 @@ describe('two processes', () => {
     clock.advance(1_000);
     expect(told).toEqual(['pending', 'failed', 'aborted']);
   });
+});
+
+test('the first snapshot of a session is found by its id, even if somebody looked for it while it was being made', async () => {
+  const inner = new UnsteadyStore(new MemorySessionStore());
+  const store = toGenkitStore(inner);
+  let looked: unknown = 'not yet';
+  inner.before = async (call) => {
+    if (call === 'save') looked = await store.getSnapshot({ snapshotId: 'a' });
+  };
+  await save(store, 'a', snapshot(1));
+  expect(looked).toBeUndefined();
+  expect((await store.getSnapshot({ snapshotId: 'a' }))?.state?.custom).toEqual({ n: 1 });
+});
+
+test('a watcher is told of saves in their order, however long it takes to forget what retention drops', async () => {
+  const store = toGenkitStore(new MemorySessionStore(), { keepVersions: 1, clock: new ManualClock() });
+  await save(store, 'a', snapshot(1));
+  const told: unknown[] = [];
+  const stop = store.onSnapshotStateChange?.('b', ({ state }) => told.push(state?.messages?.length));
+  const [forgetting, forgotten] = [new Deferred<void>(), new Deferred<boolean>()];
+  const forget = vi.spyOn(MemorySessionStore.prototype, 'delete').mockImplementationOnce(() => {
+    forgetting.resolve();
+    return forgotten.promise;
+  });
+  const messages = ['one', 'two', 'three'].map(message);
+  const saying = (count: number) => snapshot(2, { parentId: 'a', state: { messages: messages.slice(0, count) } });
+  await save(store, 'b', saying(1));
+  const second = save(store, 'b', saying(2));
+  await forgetting.promise;
+  await save(store, 'b', saying(3));
+  forgotten.resolve(true);
+  await second;
+  stop?.();
+  forget.mockRestore();
+  expect(told).toEqual([1, 2, 3]);
 });
 
 describe('tenants', () => {
@@ -196,18 +243,54 @@ describe('Genkit’s own agents', () => {
     expect([again.state, textsOf(again.messages)]).toEqual([{ n: 2 }, ['one', 'two']]);
   });
 
-  test('lose no turn to another that began where they did: the later one is refused', async () => {
+  const sayings = ['a', 'b', 'c', 'd'];
+
+  test.each(['session', 'snapshot'])(
+    'lose none of four turns at once on a %s: those too late are refused',
+    async (by) => {
+      const file = new SqliteSessionStore({ path: ':memory:' });
+      const [{ agent }, there] = [listener(toGenkitStore(file)), listener(toGenkitStore(file))];
+      const { output } = await converse(agent, ['root']);
+      const { sessionId, snapshotId } = output;
+      const init = by === 'session' ? { sessionId } : { snapshotId };
+      const turns = sayings.map((saying, n) => converse(n < 2 ? agent : there.agent, [saying], init));
+      const outcomes = await Promise.allSettled(turns);
+      const saved = sayings.filter((_, turn) => outcomes[turn]?.status === 'fulfilled');
+      expect(saved).not.toHaveLength(0);
+      for (const outcome of outcomes) {
+        if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ status: 'ABORTED' });
+      }
+      const newest = await agent.getSnapshotData({ sessionId });
+      expect(textsOf(newest?.state?.messages).sort()).toEqual([...saved, 'root']);
+    },
+  );
+
+  test('may have an answer made again: both stay, and the session goes on from the newer', async () => {
     const { agent } = listener(toGenkitStore(new MemorySessionStore()));
-    const { output } = await converse(agent, ['root']);
-    const init = { snapshotId: output.snapshotId };
-    const outcomes = await Promise.allSettled([converse(agent, ['a'], init), converse(agent, ['b'], init)]);
-    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
-    expect(outcomes.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { status: 'ABORTED' } });
-    const newest = await agent.getSnapshotData({ sessionId: output.sessionId });
-    const [won] = outcomes.flatMap((outcome) =>
-      outcome.status === 'fulfilled' ? outcome.value.output.snapshotId : [],
-    );
-    expect([newest?.snapshotId, newest?.state?.custom]).toEqual([won, { n: 2 }]);
+    const chat = agent.chat({ sessionId: 'mine' });
+    await chat.send('one');
+    const { snapshotId } = (await agent.getSnapshot({ sessionId: 'mine' })) ?? expect.fail();
+    await chat.send('two');
+    const old = (await agent.getSnapshot({ sessionId: 'mine' })) ?? expect.fail();
+    await converse(agent, ['two, again'], { snapshotId });
+    await agent.run(say('three'), { init: { sessionId: 'mine' } });
+    const newest = await agent.getSnapshot({ sessionId: 'mine' });
+    expect(textsOf(newest?.state?.messages)).toEqual(['one', 'two, again', 'three']);
+    const kept = await agent.getSnapshot({ snapshotId: old.snapshotId });
+    expect(textsOf(kept?.state?.messages)).toEqual(['one', 'two']);
+  });
+
+  test('keep the place of a turn in the background', async () => {
+    const { agent, open } = listener(toGenkitStore(new MemorySessionStore()));
+    const chat = agent.chat({ sessionId: 'mine' });
+    await chat.send('one');
+    const task = await chat.detach('wait');
+    await expect(converse(agent, ['two'], { sessionId: 'mine' })).rejects.toMatchObject({ status: 'ABORTED' });
+    open();
+    expect((await task.wait({ intervalMs: 1 })).status).toBe('completed');
+    await converse(agent, ['two'], { sessionId: 'mine' });
+    const newest = await agent.getSnapshot({ sessionId: 'mine' });
+    expect(textsOf(newest?.state?.messages)).toEqual(['one', 'wait', 'two']);
   });
 
   test('work in the background, and can be aborted from another process', async () => {

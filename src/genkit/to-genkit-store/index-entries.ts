@@ -45,4 +45,14 @@ export class SnapshotIndex {
   async forget(snapshotId: string): Promise<void> {
     await this.#store.delete(snapshotId);
   }
+
+  /** Forgets the entry if it is of no use, which is asked while nobody else changes it. */
+  async forgetIf(snapshotId: string, isUseless: () => Promise<boolean>): Promise<void> {
+    const hold = await this.#hold(this.#store, snapshotId);
+    try {
+      if (await isUseless()) await this.forget(snapshotId);
+    } finally {
+      await hold.release();
+    }
+  }
 }

@@ -50,7 +50,8 @@ export interface SnapshotSave {
   readonly version: number;
   /** Milliseconds since the Unix epoch. */
   readonly now: number;
-  readonly mayBranch: boolean;
+  /** Whether the save may pass by the snapshots, to go on from an older one. */
+  readonly mayBranch: (parentId: string, passed: Iterable<string>) => boolean;
 }
 
 /** The record of a session's first snapshot. */
@@ -64,8 +65,8 @@ export function firstRecord(snapshotId: string, next: SessionSnapshotInput): Sna
 }
 
 /**
- * The change a save makes to the record. Throws `SessionConflictError` for a new snapshot that does not go on from the
- * newest one that can be resumed.
+ * The change a save makes to the record. Throws `SessionConflictError` for a new snapshot that goes on from another than the
+ * newest one that can be resumed, and may not.
  */
 export function changeOf(save: SnapshotSave, record: SnapshotRecord): PatchOperation[] {
   const { snapshotId, next, version: head } = save;
@@ -74,7 +75,7 @@ export function changeOf(save: SnapshotSave, record: SnapshotRecord): PatchOpera
   const isLeaf = record.leaf === snapshotId;
   const path = pathOf(snapshotId);
   if (line === undefined) {
-    const parentId = save.mayBranch ? next.parentId : parentOf(save, record);
+    const parentId = parentOf(save, record);
     const made = { ...rest, ...(parentId === undefined ? {} : { parentId }), version: head + 1 };
     const ends: PatchOperation[] = [
       { op: 'add', path, value: made },
@@ -110,27 +111,57 @@ function stateChange(before: SessionState | undefined, after: SessionState | und
     : diff(before, after, undefined, '/state');
 }
 
+/** Whether whoever goes on from the newest snapshot, as Genkit does, goes on from this one: those before it cannot be resumed. */
+export function isNewest(record: SnapshotRecord, snapshotId: string): boolean {
+  return isReached(record, snapshotId, ({ status = 'completed' }) => status !== 'completed');
+}
+
+/** Whether the snapshot, or the beginning of the session, is what comes after those at the end that may be passed. */
+function isReached(
+  record: SnapshotRecord,
+  snapshotId: string | undefined,
+  mayPass: (line: SnapshotLine) => boolean,
+): boolean {
+  let next: string | undefined = record.leaf;
+  for (const passed of passedBy(record, snapshotId)) {
+    const line = lineOf(record, passed);
+    if (line !== undefined && !mayPass(line)) return false;
+    next = line?.parentId;
+  }
+  // Retention may have dropped what the session began with.
+  return snapshotId === undefined || next === snapshotId;
+}
+
+/** Snapshots from the newest back to the one that is gone on from, without it; to the beginning, if it is none of those. */
+function* passedBy(record: SnapshotRecord, snapshotId: string | undefined): Iterable<string> {
+  const seen = new Set<string>();
+  for (let from: string | undefined = record.leaf; from !== undefined && from !== snapshotId; ) {
+    if (seen.has(from)) return;
+    seen.add(from);
+    yield from;
+    from = lineOf(record, from)?.parentId;
+  }
+}
+
 /**
  * What a new snapshot goes on from: the newest one, past those that nobody can resume, as Genkit does when it resumes.
  * Genkit names an older one when it sends a turn to the background while the one before is being saved; that it has
- * seen the newest shows in its conversation.
+ * seen the newest shows in its conversation. Else one that names an older one is a branch, if it may be.
  */
-function parentOf({ sessionId, next, version, now }: SnapshotSave, record: SnapshotRecord): string | undefined {
-  let from: string | undefined = record.leaf;
-  const seen = new Set<string | undefined>();
-  while (from !== next.parentId) {
-    const line: SnapshotLine | undefined = from === undefined ? undefined : lineOf(record, from);
-    const isLast = line === undefined || seen.has(from);
-    if (isLast && next.parentId === undefined) return undefined;
-    if (isLast || !canBePassed(line, now)) {
-      if (next.status === 'pending' && isStartOf(record.state?.messages, next.state?.messages)) return record.leaf;
-      const expected = next.parentId === undefined ? 0 : (lineOf(record, next.parentId)?.version ?? 0);
-      throw new SessionConflictError(sessionId, expected, version);
-    }
-    seen.add(from);
-    from = line.parentId;
+function parentOf(save: SnapshotSave, record: SnapshotRecord): string | undefined {
+  const { sessionId, next, version, now } = save;
+  const { parentId } = next;
+  const mayPass = (line: SnapshotLine) => canBePassed(line, now);
+  if (isReached(record, parentId, mayPass)) return parentId;
+  if (next.status === 'pending' && isStartOf(record.state?.messages, next.state?.messages)) return record.leaf;
+  const parent = parentId === undefined ? undefined : lineOf(record, parentId);
+  const leaf = lineOf(record, record.leaf);
+  // A turn in the background could no longer save what it has done.
+  const mayLoseItsPlace = leaf === undefined || leaf.status !== 'pending' || mayPass(leaf);
+  if (parentId !== undefined && parent !== undefined && mayLoseItsPlace) {
+    if (save.mayBranch(parentId, passedBy(record, parentId))) return parentId;
   }
-  return next.parentId;
+  throw new SessionConflictError(sessionId, parent?.version ?? 0, version);
 }
 
 function isStartOf(messages: readonly unknown[] = [], later: readonly unknown[] = []): boolean {

@@ -9,13 +9,25 @@ import { CheckpointPolicy } from '../../session/record.js';
 import type { SessionStore, StoredSession } from '../../session/store.js';
 import { jsonText } from '../../session/store-checks.js';
 import { Recent } from '../recent.js';
-import { asSnapshot, changeOf, firstRecord, forgetLine, lineOf, linesBefore, type SnapshotRecord } from './record.js';
+import type { HandedOut } from './handed-out.js';
+import {
+  asSnapshot,
+  changeOf,
+  firstRecord,
+  forgetLine,
+  isNewest,
+  lineOf,
+  linesBefore,
+  type SnapshotRecord,
+} from './record.js';
 
 /** How sessions are kept. */
 export interface SnapshotSessionsParts {
   readonly store: SessionStore;
   readonly hold: (store: SessionStore, sessionId: string) => Promise<Hold>;
   readonly clock: Clock;
+  readonly handedOut: HandedOut;
+  /** Whether a turn may go on from an older snapshot if it means to. */
   readonly mayBranch: boolean;
   readonly keepVersions: number | undefined;
 }
@@ -25,6 +37,8 @@ export interface SavedSnapshot {
   readonly snapshot: SessionSnapshot;
   /** Snapshots that retention has dropped with it. */
   readonly dropped: readonly string[];
+  /** The session begins with it. */
+  readonly isFirst: boolean;
 }
 
 /** A session's newest version. Nobody else has its record, so it is changed in place. */
@@ -46,9 +60,23 @@ export class SnapshotSessions {
     this.#parts = parts;
   }
 
+  /** As {@link find}, for somebody who may go on from it. */
+  async handOut(sessionId: string, snapshotId?: string): Promise<SessionSnapshot | undefined> {
+    const { record } = await this.#load(sessionId);
+    const found = await this.#findIn(record, sessionId, snapshotId);
+    if (record !== undefined && found !== undefined) {
+      this.#parts.handedOut.give(found.snapshotId, isNewest(record, found.snapshotId));
+    }
+    return found;
+  }
+
   /** A snapshot of the session, by default the one that was made last. */
   async find(sessionId: string, snapshotId?: string): Promise<SessionSnapshot | undefined> {
     const { record } = await this.#load(sessionId);
+    return this.#findIn(record, sessionId, snapshotId);
+  }
+
+  async #findIn(record: SnapshotRecord | undefined, sessionId: string, snapshotId: string | undefined) {
     const id = snapshotId ?? record?.leaf;
     const line = record === undefined || id === undefined ? undefined : lineOf(record, id);
     if (record === undefined || id === undefined || line === undefined) return undefined;
@@ -61,7 +89,7 @@ export class SnapshotSessions {
 
   /**
    * Saves what the mutator makes of a snapshot; `undefined` when it makes nothing of it. Throws `SessionConflictError` for
-   * a snapshot that does not go on from the newest one.
+   * a new snapshot that goes on from another than the newest one, and may not or does not mean to.
    */
   async save(sessionId: string, snapshotId: string, mutator: SnapshotMutator): Promise<SavedSnapshot | undefined> {
     const hold = await this.#parts.hold(this.#parts.store, sessionId);
@@ -101,7 +129,7 @@ export class SnapshotSessions {
   }
 
   async #write(head: Head, { hold, sessionId, snapshotId, next }: SaveRequest): Promise<SavedSnapshot> {
-    const { store, clock, mayBranch, keepVersions } = this.#parts;
+    const { store, clock, handedOut, keepVersions } = this.#parts;
     const { record, version, checkpoints } = head;
     const snapshot = { ...next, snapshotId };
     const retention = keepVersions === undefined ? {} : { keepVersions };
@@ -110,9 +138,13 @@ export class SnapshotSessions {
       const change = { kind: 'checkpoint', record: first } as const;
       await store.save(hold.lease, { expectedVersion: 0, change, ...retention });
       this.#heads.set(sessionId, { version: 1, record: first, checkpoints });
-      return { snapshot, dropped: [] };
+      handedOut.goOn(snapshotId, undefined);
+      return { snapshot, dropped: [], isFirst: true };
     }
+    const isNew = lineOf(record, snapshotId) === undefined;
     const dropped = keepVersions === undefined ? [] : linesBefore(record, version + 2 - keepVersions);
+    const mayBranch = (parentId: string, passed: Iterable<string>) =>
+      this.#parts.mayBranch && handedOut.isMeant(parentId, passed);
     const save = { sessionId, snapshotId, next, version, now: clock.now(), mayBranch };
     const patch = [...changeOf(save, record), ...dropped.map(forgetLine)];
     if (patch.length > 0) {
@@ -121,7 +153,8 @@ export class SnapshotSessions {
     }
     const after = applyPatch(record, patch, 'all') as SnapshotRecord;
     this.#heads.set(sessionId, { version: patch.length > 0 ? version + 1 : version, record: after, checkpoints });
-    return { snapshot, dropped };
+    if (isNew) handedOut.goOn(snapshotId, next.parentId);
+    return { snapshot, dropped, isFirst: false };
   }
 
   async #load(sessionId: string): Promise<Head> {
