@@ -15,7 +15,7 @@ interface State {
   turns: number;
 }
 
-type Recipe = (state: State) => void;
+type Recipe = (state: State) => State | void;
 
 /** Answers the operations that the recipe makes. */
 type Contestant = (before: State, recipe: Recipe) => readonly unknown[];
@@ -45,6 +45,7 @@ const recipes: Readonly<Record<string, Recipe>> = {
     if (one !== undefined) one.metadata = { seen: true };
   },
   'drop the oldest two': ({ messages }) => void messages.splice(0, 2),
+  'spread and add': (state) => ({ ...state, messages: [...state.messages, message('user')] }),
   'look at all': ({ messages }) => void messages.filter(({ role }) => role === 'tool'),
 };
 

@@ -84,8 +84,11 @@ function isSame(before: unknown, after: unknown): boolean {
 }
 
 function sharedStart(before: readonly unknown[], after: readonly unknown[]): number {
+  const end = Math.min(before.length, after.length);
+  const isShared = (one: unknown, other: unknown) => Object.is(one, other) || one === other;
   let index = 0;
-  while (index < before.length && index < after.length && before[index] === after[index]) index++;
+  // `===` alone would read every object of both lists, to see that it is no number; `Object.is` compares the references first.
+  while (index < end && isShared(before[index], after[index])) index++;
   return index;
 }
 

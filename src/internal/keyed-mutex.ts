@@ -9,7 +9,11 @@ export class KeyedMutex<Holder> {
   }
 
   /** Waits for the key. Rejects with the signal's reason when that fires first. */
-  enter(key: string, holder: Holder, signal: AbortSignal): Promise<void> {
+  enter(
+    key: string,
+    holder: Holder,
+    signal: Pick<AbortSignal, 'aborted' | 'reason' | 'addEventListener' | 'removeEventListener'>,
+  ): Promise<void> {
     // A signal that has fired already does so never again.
     if (signal.aborted) return Promise.reject(signal.reason);
     if (!this.#holders.has(key)) {

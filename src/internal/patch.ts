@@ -18,34 +18,50 @@ export function applyPatch(
   own: OwnedContainers = new Set(),
 ): unknown {
   let root = document;
+  /** Where the operation before this one appended: a list that grows is looked up once. */
+  let end: { readonly path: string; readonly list: unknown[] } | undefined;
   for (const operation of patch) {
-    const segments = parsePointer(operation.path);
-    const last = segments.at(-1);
-    if (last === undefined) {
-      root = operation.op === 'remove' ? undefined : operation.value;
+    const { op, path } = operation;
+    if (end !== undefined && op === 'add' && path === end.path) {
+      end.list.push(operation.value);
       continue;
     }
-    root = owned(root, own, operation.path);
+    end = undefined;
+    const segments = parsePointer(path);
+    const last = segments.at(-1);
+    if (last === undefined) {
+      root = op === 'remove' ? undefined : operation.value;
+      continue;
+    }
+    root = owned(root, own, path, undefined);
     let parent = root as Container;
     for (let depth = 0; depth < segments.length - 1; depth++) {
       const segment = segments[depth] ?? '';
-      const child = owned(readChild(parent, segment), own, operation.path);
+      const child = owned(readChild(parent, segment), own, path, parent);
       writeChild(parent, segment, child);
       parent = child;
     }
     change(parent, last, operation);
+    if (op === 'add' && last === '-' && Array.isArray(parent)) end = { path, list: parent };
   }
   return root;
 }
 
 /** `'all'` says the whole document is the caller's own. */
-type OwnedContainers = { has(container: object): boolean; add(container: object): unknown } | 'all';
+type OwnedContainers =
+  | {
+      /** Asked every time before something in the container is changed. */
+      has(container: object): boolean;
+      /** A copy takes the place of a container, in `holder` or as the document. */
+      add(copy: object, holder: object | undefined): unknown;
+    }
+  | 'all';
 
-function owned(value: unknown, own: OwnedContainers, path: string): Container {
+function owned(value: unknown, own: OwnedContainers, path: string, holder: object | undefined): Container {
   if (typeof value !== 'object' || value === null) throw leadsNowhere(path);
   if (own === 'all' || own.has(value)) return value as Container;
   const copy: Container = Array.isArray(value) ? copyWithRoom(value) : { ...value };
-  own.add(copy);
+  own.add(copy, holder);
   return copy;
 }
 

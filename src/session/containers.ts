@@ -13,9 +13,14 @@ export function shallowCopy(container: Container): Container {
 }
 
 /** Also under `__proto__`, where assigning would change the prototype instead. */
-export function write(container: Container, key: string, value: unknown): void {
+export function write(container: Container, key: string | number, value: unknown): void {
   if (key !== '__proto__') Reflect.set(container, key, value);
   else Object.defineProperty(container, key, { value, enumerable: true, configurable: true, writable: true });
+}
+
+/** Keys and children; a list's holes count as children that are `undefined`. */
+export function entriesOf(container: Container): Iterable<[string | number, unknown]> {
+  return Array.isArray(container) ? container.entries() : Object.entries(container);
 }
 
 /** A record with no more than these keys. */

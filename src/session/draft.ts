@@ -5,12 +5,18 @@
  */
 import { type ChangeGuard, diff } from '../internal/diff.js';
 import type { PatchOperation } from '../internal/patch.js';
-import { type Container, escapeSegment, indexOf, isContainer, pick, shallowCopy, write } from './containers.js';
-
-/** Ends with its recipe. */
-interface Scope {
-  isOver: boolean;
-}
+import {
+  type Container,
+  entriesOf,
+  escapeSegment,
+  indexOf,
+  isContainer,
+  pick,
+  shallowCopy,
+  write,
+} from './containers.js';
+import { isListMethod, type ListMethod, type Method, readerOf } from './draft-list.js';
+import { type DraftNode, draftOf, type Origin, resolved, type Scope } from './draft-proxy.js';
 
 /**
  * Runs the recipe on a draft of a JSON container and answers the operations that lead to what it made, or to what it
@@ -25,8 +31,9 @@ export function changesBy(
   const scope: Scope = { isOver: false };
   try {
     const root = new Node(before as Container, scope);
-    const returned = recipe(root.draft);
-    if (returned === undefined || returned === root.draft) return root.changes(guard, path);
+    const draft = draftOf(before as Container, root, '', root);
+    const returned = recipe(draft);
+    if (returned === undefined || returned === draft) return root.changes(guard, path);
     return diff(before, resolved(returned), guard, path);
   } finally {
     scope.isOver = true;
@@ -34,31 +41,32 @@ export function changesBy(
 }
 
 /** What a recipe has looked at and done in one container of the state. */
-class Node {
-  readonly draft: object;
+class Node implements DraftNode {
   readonly #base: Container;
   readonly #scope: Scope;
   readonly #parent: Node | undefined;
   /** Where it was in its parent when it was first looked at. */
-  readonly #key: string;
-  /** Drafts of children, under the children themselves. */
-  #children: Map<object, Node> | undefined;
+  readonly #key: string | number;
+  /** Drafts of children of the base, under their keys or indices; with a copy they stand in it instead. */
+  #memberDrafts: Record<string, object> | undefined;
+  #itemDrafts: object[] | undefined;
   #isTouched = false;
+  /** Under the key each was found at. */
+  #touchedChildren: Map<string | number, Node> | undefined;
   /** What was appended to a list that is otherwise as it was. */
   #added: unknown[] = [];
   /** The container as it is now, from the first change on that is more than an append. */
   #copy: Container | undefined;
   #writtenKeys: Set<string> | undefined;
-  /** What the recipe has put in: its own objects, which need no draft. */
-  #fresh: Set<unknown> | undefined;
+  /** What in the copy needs no draft: objects that the recipe has put in, and drafts. */
+  #ours: Set<unknown> | undefined;
   #plain: Container | undefined;
 
-  constructor(base: Container, scope: Scope, parent?: Node, key = '') {
+  constructor(base: Container, scope: Scope, parent?: Node, key: string | number = '') {
     this.#base = base;
     this.#scope = scope;
     this.#parent = parent;
     this.#key = key;
-    this.draft = new Proxy<Target>(Array.isArray(base) ? [this] : { 0: this }, traps);
   }
 
   /** The operations, below `path`, that lead from the container to what has become of it. */
@@ -71,40 +79,42 @@ class Node {
     return [...own, ...this.#changesOfChildren(guard, path)];
   }
 
-  /** The container when the recipe is done, without drafts in it. */
   plain(): Container {
     if (!this.#isTouched) return this.#base;
     if (this.#plain !== undefined) return this.#plain;
-    // A list may be long and is looked at as a whole from here on; a record's own changes may still be asked for.
-    const now = Array.isArray(this.#base) ? this.#rebuild() : { ...(this.#copy ?? this.#base) };
+    const now = this.#copy ?? this.#base;
+    // A copied list may be long and is looked at as a whole from here on; a record's own changes may still be asked for.
+    this.#plain = Array.isArray(now) && now === this.#copy ? now : shallowCopy(now);
     // Set before it is filled, so that what holds itself becomes a cycle, which is refused later, and not a loop here.
-    this.#plain = now;
-    if (this.#fresh !== undefined) {
-      for (const [key, value] of Object.entries(now)) if (this.#fresh.has(value)) write(now, key, resolved(value));
-    }
-    for (const child of this.#touchedChildren()) {
-      const place = this.#placeOf(child);
-      if (place !== undefined) write(now, place, child.plain());
-    }
-    return now;
+    this.#fill(this.#plain);
+    return this.#plain;
   }
 
-  get(key: string | symbol): unknown {
-    this.#assertOpen();
-    if (typeof key === 'symbol') return key === ownNode ? this : Reflect.get(this.#base, key);
-    if (Array.isArray(this.#base) && isListMethod(key)) return (...given: unknown[]) => this.#do(key, given);
-    const value = this.#read(key);
-    return isContainer(value) && this.has(key) ? this.#draftOf(value, key) : value;
+  get(key: string | symbol, draft: unknown): unknown {
+    this.assertOpen();
+    const value: unknown = typeof key === 'symbol' ? Reflect.get(this.#base, key) : this.#read(key);
+    if (typeof value === 'function') return this.#methodOf(key, value as Method, draft);
+    return typeof key === 'string' && isContainer(value) && this.has(key) ? this.#childAt(key, value) : value;
+  }
+
+  /** The item of a list, or its draft. */
+  at(index: number): unknown {
+    this.assertOpen();
+    const known = this.#itemDrafts?.[index];
+    if (known !== undefined) return known;
+    const now = (this.#copy ?? this.#base) as unknown[];
+    const value = index < now.length ? now[index] : this.#added[index - now.length];
+    return isContainer(value) ? this.#childAt(index, value) : value;
   }
 
   set(key: string, value: unknown): void {
-    this.#assertOpen();
+    this.assertOpen();
     const isList = Array.isArray(this.#base);
-    if (isList && key === 'length' && value === this.#length) return;
-    if (this.has(key) && value === this.get(key)) return;
+    if (isList && key === 'length' && value === this.length) return;
+    if (this.has(key) && value === this.get(key, undefined)) return;
     this.#take(value);
     this.#touch();
-    if (isList && this.#copy === undefined && key === String(this.#length)) {
+    if (isList && this.#copy === undefined && key === String(this.length)) {
       this.#added.push(value);
     } else {
       write(this.#rebuild(), key, value);
@@ -113,7 +123,7 @@ class Node {
   }
 
   delete(key: string): void {
-    this.#assertOpen();
+    this.assertOpen();
     if (!this.has(key)) return;
     Reflect.deleteProperty(this.#rebuild(), key);
     this.#noteKey(key);
@@ -122,7 +132,7 @@ class Node {
 
   has(key: string): boolean {
     const index = this.#added.length > 0 ? indexOf(key) : -1;
-    return index >= 0 ? index < this.#length : Object.hasOwn(this.#copy ?? this.#base, key);
+    return index >= 0 ? index < this.length : Object.hasOwn(this.#copy ?? this.#base, key);
   }
 
   keys(): (string | symbol)[] {
@@ -132,23 +142,42 @@ class Node {
   describe(key: string): PropertyDescriptor | undefined {
     const isLength = key === 'length' && Array.isArray(this.#base);
     if (!this.has(key)) return undefined;
-    return { value: this.get(key), writable: true, enumerable: !isLength, configurable: !isLength };
+    return { value: this.get(key, undefined), writable: true, enumerable: !isLength, configurable: !isLength };
+  }
+
+  plainAt(index: number, draft: unknown): unknown {
+    if (draft === undefined || this.#itemDrafts?.[index] !== draft) return undefined;
+    return this.#touchedChildren?.get(index)?.plain() ?? (this.#base as unknown[])[index];
+  }
+
+  nodeOf({ base, key }: Origin): DraftNode {
+    return new Node(base, this.#scope, this, key);
+  }
+
+  assertOpen(): void {
+    if (this.#scope.isOver) throw new TypeError('A draft is of no use after its recipe has returned');
+  }
+
+  #methodOf(key: string | symbol, native: Method, draft: unknown): Method {
+    if (!Array.isArray(this.#base)) return native;
+    if (isListMethod(key)) return (...given: unknown[]) => this.#do(key, given);
+    return readerOf(key, this, native, draft) ?? native;
   }
 
   /** What a list does as a whole is done at once, instead of item by item through the traps. */
   #do(method: ListMethod, given: unknown[]): unknown {
-    this.#assertOpen();
+    this.assertOpen();
     for (const value of method === 'splice' ? given.slice(2) : given) this.#take(value);
     this.#touch();
     if (method === 'push') {
       const end = this.#copy === undefined ? this.#added : (this.#copy as unknown[]);
       end.push(...given);
-      return this.#length;
+      return this.length;
     }
     const list = this.#rebuild() as unknown[];
     if (method === 'unshift') return list.unshift(...given);
-    if (method === 'splice') return list.splice(...(given as [number])).map((removed) => this.#draftOf(removed, ''));
-    return this.#draftOf(method === 'pop' ? list.pop() : list.shift(), '');
+    if (method === 'splice') return list.splice(...(given as [number])).map((removed) => this.#takenOut(removed));
+    return this.#takenOut(method === 'pop' ? list.pop() : list.shift());
   }
 
   #writes(guard: ChangeGuard | undefined, path: string): PatchOperation[] {
@@ -157,9 +186,9 @@ class Node {
   }
 
   #appends(guard: ChangeGuard | undefined, path: string): PatchOperation[] {
-    if (this.#added.length > 0) guard?.children?.checkLength?.(this.#length, path);
+    if (this.#added.length > 0) guard?.children?.checkLength?.(this.length, path);
     return this.#added.map((added, offset) => {
-      const index = this.#length - this.#added.length + offset;
+      const index = this.length - this.#added.length + offset;
       const child = guard?.children?.of(index);
       const value = resolved(added);
       const isChecked = child !== undefined && child !== 'refused';
@@ -169,66 +198,88 @@ class Node {
 
   #changesOfChildren(guard: ChangeGuard | undefined, path: string): PatchOperation[] {
     const changes: PatchOperation[] = [];
-    for (const child of this.#touchedChildren()) {
+    for (const child of this.#touchedChildren?.values() ?? []) {
       const key = child.#key;
-      if (this.#placeOf(child) !== key) continue;
+      if (this.#writtenKeys?.has(String(key))) continue;
       const childGuard = guard?.children?.of(Array.isArray(this.#base) ? Number(key) : key);
-      const childPath = `${path}/${escapeSegment(key)}`;
+      const childPath = `${path}/${escapeSegment(String(key))}`;
       changes.push(...child.changes(childGuard === 'refused' ? undefined : childGuard, childPath));
     }
     return changes;
   }
 
-  #touchedChildren(): Node[] {
-    return this.#children === undefined ? [] : [...this.#children.values()].filter((child) => child.#isTouched);
-  }
-
-  /** Where a child stands now: lists that are rebuilt may have moved it. */
-  #placeOf(child: Node): string | undefined {
-    const now = this.#copy ?? this.#base;
-    if (Object.hasOwn(now, child.#key) && Reflect.get(now, child.#key) === child.#base) return child.#key;
-    const index = Array.isArray(now) ? now.indexOf(child.#base) : -1;
-    return index < 0 ? undefined : String(index);
-  }
-
-  get #length(): number {
+  /** Of a list. */
+  get length(): number {
     return ((this.#copy ?? this.#base) as unknown[]).length + this.#added.length;
   }
 
   #read(key: string): unknown {
     const now = this.#copy ?? this.#base;
     if (!Array.isArray(now) || this.#added.length === 0) return Reflect.get(now, key);
-    if (key === 'length') return this.#length;
+    if (key === 'length') return this.length;
     const index = indexOf(key);
     return index >= now.length ? this.#added[index - now.length] : Reflect.get(now, key);
   }
 
-  #draftOf(value: unknown, key: string): unknown {
-    if (!isContainer(value) || this.#isFresh(value)) return value;
-    this.#children ??= new Map();
-    let child = this.#children.get(value);
-    if (child === undefined) {
-      child = new Node(value, this.#scope, this, key);
-      this.#children.set(value, child);
+  /** What stands for a child: its draft, or the child itself where the recipe has put it in. */
+  #childAt(key: string | number, child: Container): unknown {
+    if (this.#copy === undefined) {
+      return Array.isArray(this.#base) ? this.#itemAt(Number(key), child) : this.#memberAt(String(key), child);
     }
-    return child.draft;
+    if (this.#ours?.has(child)) return child;
+    const draft = draftOf(child, this, key);
+    this.#place(this.#copy, key, draft);
+    return draft;
+  }
+
+  #itemAt(index: number, child: Container): object {
+    if (index >= (this.#base as unknown[]).length) return child;
+    this.#itemDrafts ??= [];
+    const draft = this.#itemDrafts[index] ?? draftOf(child, this, index);
+    this.#itemDrafts[index] = draft;
+    return draft;
+  }
+
+  #memberAt(key: string, child: Container): object {
+    this.#memberDrafts ??= {};
+    if (!Object.hasOwn(this.#memberDrafts, key)) write(this.#memberDrafts, key, draftOf(child, this, key));
+    return Reflect.get(this.#memberDrafts, key);
+  }
+
+  #takenOut(value: unknown): unknown {
+    return isContainer(value) && !this.#ours?.has(value) ? draftOf(value, this, '') : value;
   }
 
   #rebuild(): Container {
     if (this.#copy !== undefined) return this.#copy;
-    this.#copy = shallowCopy(this.#base);
-    if (Array.isArray(this.#copy)) this.#copy.push(...this.#added.splice(0));
-    return this.#copy;
+    const copy = shallowCopy(this.#base);
+    const drafts = this.#itemDrafts ?? this.#memberDrafts ?? {};
+    for (const [key, draft] of Object.entries(drafts)) this.#place(copy, key, draft);
+    if (Array.isArray(copy)) for (const added of this.#added.splice(0)) copy.push(added);
+    this.#itemDrafts = undefined;
+    this.#memberDrafts = undefined;
+    this.#copy = copy;
+    return copy;
   }
 
-  #isFresh(value: unknown): boolean {
-    return this.#fresh?.has(value) === true;
+  #place(copy: Container, key: string | number, draft: object): void {
+    write(copy, key, draft);
+    this.#take(draft);
+  }
+
+  #fill(plain: Container): void {
+    if (this.#copy === undefined) {
+      if (Array.isArray(plain)) for (const added of this.#added) plain.push(resolved(added));
+      for (const child of this.#touchedChildren?.values() ?? []) write(plain, child.#key, child.plain());
+    } else if (this.#ours !== undefined) {
+      for (const [key, value] of entriesOf(plain)) if (this.#ours.has(value)) write(plain, key, resolved(value));
+    }
   }
 
   #take(value: unknown): void {
     if (!isContainer(value)) return;
-    this.#fresh ??= new Set();
-    this.#fresh.add(value);
+    this.#ours ??= new Set();
+    this.#ours.add(value);
   }
 
   #noteKey(key: string): void {
@@ -239,56 +290,9 @@ class Node {
   #touch(): void {
     if (this.#isTouched) return;
     this.#isTouched = true;
-    if (this.#parent !== undefined) this.#parent.#touch();
+    if (this.#parent === undefined) return;
+    this.#parent.#touchedChildren ??= new Map();
+    this.#parent.#touchedChildren.set(this.#key, this);
+    this.#parent.#touch();
   }
-
-  #assertOpen(): void {
-    if (this.#scope.isOver) throw new TypeError('A draft is of no use after its recipe has returned');
-  }
-}
-
-/** What a proxy needs to look like: a list or a record, with the node in it. */
-type Target = { readonly 0: Node };
-
-const traps: ProxyHandler<Target> = {
-  get: ({ 0: node }, key) => node.get(key),
-  set({ 0: node }, key, value) {
-    if (typeof key === 'string') node.set(key, value);
-    return typeof key === 'string';
-  },
-  deleteProperty({ 0: node }, key) {
-    if (typeof key === 'string') node.delete(key);
-    return true;
-  },
-  has: ({ 0: node }, key) => (typeof key === 'string' && node.has(key)) || Reflect.has(Object.prototype, key),
-  ownKeys: ({ 0: node }) => node.keys(),
-  getOwnPropertyDescriptor: ({ 0: node }, key) => (typeof key === 'string' ? node.describe(key) : undefined),
-  defineProperty: () => false,
-  setPrototypeOf: () => false,
-  preventExtensions: () => false,
-};
-
-/** What a draft answers with its node. */
-const ownNode = Symbol('node');
-
-/** A value of the recipe's own, with what the drafts in it stand for in their place. */
-function resolved(value: unknown, within: readonly unknown[] = []): unknown {
-  if (!isContainer(value)) return value;
-  const node: unknown = Reflect.get(value, ownNode);
-  if (node instanceof Node) return node.plain();
-  if (Object.isFrozen(value) || within.includes(value)) return value;
-  let copy: Container | undefined;
-  for (const [key, part] of Object.entries(value)) {
-    const now = resolved(part, [...within, value]);
-    if (now === part) continue;
-    copy ??= shallowCopy(value);
-    write(copy, key, now);
-  }
-  return copy ?? value;
-}
-
-type ListMethod = 'push' | 'pop' | 'shift' | 'unshift' | 'splice';
-
-function isListMethod(key: string): key is ListMethod {
-  return key === 'push' || key === 'pop' || key === 'shift' || key === 'unshift' || key === 'splice';
 }

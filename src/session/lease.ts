@@ -2,6 +2,7 @@
 import { AgentFlowError, LeaseLostError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import { KeyedMutex } from '../internal/keyed-mutex.js';
+import { ReleaseWatch, type WaitSignal } from './release-watch.js';
 import type { SessionLease, SessionStore } from './store.js';
 
 /** What a connection does when another one holds its session. */
@@ -16,7 +17,7 @@ export interface HoldOptions {
   /** How long the store keeps the session for a holder that has died, in milliseconds. */
   readonly ttlMs: number;
   /** Ends the wait for the session. */
-  readonly signal: AbortSignal;
+  readonly signal: WaitSignal;
   /** Told once when the lease is lost: nothing this holder does reaches the session any more. */
   readonly onLost: (error: LeaseLostError) => void;
 }
@@ -26,14 +27,12 @@ export interface Hold {
   readonly lease: SessionLease;
   /** The store refused this holder's write: stop renewing and tell `onLost`. */
   lose(): void;
+  /** Asks the store whether the lease is still the current one. When it is not, it is lost. */
+  confirm(): Promise<boolean>;
+  /** Only last writes are waited for; told again with every answer. Two leases without one, and others have the session. */
+  finish(): void;
   release(): Promise<void>;
 }
-
-/** How long a waiting connection leaves the store alone between two tries: from the first to the longest. */
-const firstRetryMs = 20;
-const longestRetryMs = 500;
-/** The same where the store tells of releases, so that only a holder that has died is found by asking. */
-const longestRetryWhenToldMs = 2_000;
 
 const desks = new WeakMap<SessionStore, LeaseDesk>();
 
@@ -47,12 +46,31 @@ export async function holdSession(store: SessionStore, sessionId: string, option
   return desk.take(sessionId, options);
 }
 
-interface Holder extends HoldOptions {
+/** Somebody who holds a session or waits for it. A class, as an object that is spread together has a shape of its own. */
+class Holder implements HoldOptions {
   readonly sessionId: string;
-  lost: boolean;
-  isRenewing: boolean;
+  readonly policy: BusySessionPolicy;
+  readonly owner: string;
+  readonly clock: Clock;
+  readonly ttlMs: number;
+  readonly signal: WaitSignal;
+  readonly onLost: (error: LeaseLostError) => void;
+  lost = false;
+  isRenewing = false;
   /** Settles when the store has answered for this holder, or for the one it took over from. */
   asked: Promise<unknown> | undefined;
+  /** Set while the holder has only so long to finish. */
+  cancelDeadline: (() => void) | undefined;
+
+  constructor(sessionId: string, { policy, owner, clock, ttlMs, signal, onLost }: HoldOptions) {
+    this.sessionId = sessionId;
+    this.policy = policy;
+    this.owner = owner;
+    this.clock = clock;
+    this.ttlMs = ttlMs;
+    this.signal = signal;
+    this.onLost = onLost;
+  }
 }
 
 /** All the sessions of one store that this process holds or waits for. */
@@ -67,13 +85,13 @@ class LeaseDesk {
   }
 
   async take(sessionId: string, options: HoldOptions): Promise<Hold> {
-    const holder: Holder = { ...options, sessionId, lost: false, isRenewing: false, asked: undefined };
+    const holder = new Holder(sessionId, options);
     await this.#enter(holder);
     try {
       const lease = await this.#acquire(holder);
       this.#held.set(holder, lease);
       this.#keepRenewing(holder.clock, holder.ttlMs);
-      return { lease, lose: () => this.#lose(holder), release: () => this.#release(holder, lease) };
+      return new HeldSession(this, holder, lease);
     } catch (error) {
       this.#local.leave(sessionId, holder);
       throw error;
@@ -84,7 +102,7 @@ class LeaseDesk {
     holder.signal.throwIfAborted();
     if (holder.policy === 'takeover') {
       const previous = this.#local.takeOver(holder.sessionId, holder);
-      if (previous !== undefined) this.#lose(previous);
+      if (previous !== undefined) this.lose(previous);
       holder.asked = previous?.asked;
       return;
     }
@@ -96,12 +114,12 @@ class LeaseDesk {
     const takeover = holder.policy === 'takeover';
     const releases = new ReleaseWatch(this.#store, holder.sessionId);
     try {
-      for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, releases.longestRetryMs)) {
+      for (;;) {
         holder.signal.throwIfAborted();
         const lease = await this.#ask(holder, takeover);
         if (lease !== undefined) return lease;
         if (holder.policy === 'reject') throw busy();
-        await pause(holder.clock, retryMs, holder.signal, releases.next());
+        await releases.wait(holder.clock, holder.signal);
       }
     } finally {
       releases.stop();
@@ -122,7 +140,25 @@ class LeaseDesk {
     throw new LeaseLostError(sessionId);
   }
 
-  async #release(holder: Holder, lease: SessionLease): Promise<void> {
+  async confirm(holder: Holder, lease: SessionLease): Promise<boolean> {
+    const isCurrent = await this.#store.renew(lease, holder.ttlMs);
+    if (!isCurrent) this.lose(holder);
+    return isCurrent;
+  }
+
+  /** A store that renews the lease and never answers a write would keep the session from everybody for ever. */
+  finish(holder: Holder): void {
+    const { clock, ttlMs, sessionId } = holder;
+    if (holder.cancelDeadline !== undefined && !this.#held.has(holder)) return;
+    holder.cancelDeadline?.();
+    holder.cancelDeadline = clock.after(ttlMs, () => {
+      this.#held.delete(holder);
+      holder.cancelDeadline = clock.after(ttlMs, () => this.#local.leave(sessionId, holder));
+    });
+  }
+
+  async release(holder: Holder, lease: SessionLease): Promise<void> {
+    this.finish(holder);
     this.#held.delete(holder);
     const wasLost = holder.lost;
     // What is let go can no longer be lost.
@@ -130,11 +166,12 @@ class LeaseDesk {
     try {
       if (!wasLost) await this.#store.release(lease);
     } finally {
+      holder.cancelDeadline?.();
       this.#local.leave(holder.sessionId, holder);
     }
   }
 
-  #lose(holder: Holder): void {
+  lose(holder: Holder): void {
     if (holder.lost) return;
     holder.lost = true;
     this.#held.delete(holder);
@@ -159,7 +196,7 @@ class LeaseDesk {
     holder.isRenewing = true;
     try {
       const kept = await this.#store.renew(lease, holder.ttlMs);
-      if (!kept && this.#held.has(holder)) this.#lose(holder);
+      if (!kept && this.#held.has(holder)) this.lose(holder);
     } catch {
       // The store cannot be reached now. The fence protects the session meanwhile, and the next round tries again.
     } finally {
@@ -168,59 +205,35 @@ class LeaseDesk {
   }
 }
 
+/** One object for each session that is held, as thousands are at once. */
+class HeldSession implements Hold {
+  readonly lease: SessionLease;
+  readonly #desk: LeaseDesk;
+  readonly #holder: Holder;
+
+  constructor(desk: LeaseDesk, holder: Holder, lease: SessionLease) {
+    this.lease = lease;
+    this.#desk = desk;
+    this.#holder = holder;
+  }
+
+  lose(): void {
+    this.#desk.lose(this.#holder);
+  }
+
+  confirm(): Promise<boolean> {
+    return this.#desk.confirm(this.#holder, this.lease);
+  }
+
+  finish(): void {
+    this.#desk.finish(this.#holder);
+  }
+
+  release(): Promise<void> {
+    return this.#desk.release(this.#holder, this.lease);
+  }
+}
+
 function busy(): AgentFlowError {
   return new AgentFlowError('SESSION_BUSY', 'Another connection holds this session');
-}
-
-/** What a store tells of the releases of one session, as long as somebody waits for it. */
-class ReleaseWatch {
-  readonly #store: SessionStore;
-  readonly #sessionId: string;
-  readonly #over = new AbortController();
-  #next: Promise<void> | undefined;
-
-  constructor(store: SessionStore, sessionId: string) {
-    this.#store = store;
-    this.#sessionId = sessionId;
-  }
-
-  get longestRetryMs(): number {
-    return this.#store.whenReleased === undefined ? longestRetryMs : longestRetryWhenToldMs;
-  }
-
-  /** The next release; never resolves when the store cannot tell. */
-  next(): Promise<void> {
-    this.#next ??= new Promise((resolve) => {
-      const told = this.#store.whenReleased?.(this.#sessionId, this.#over.signal);
-      told?.then(
-        () => {
-          this.#next = undefined;
-          resolve();
-        },
-        // Then it is left to the timer.
-        () => {},
-      );
-    });
-    return this.#next;
-  }
-
-  stop(): void {
-    this.#over.abort();
-  }
-}
-
-function pause(clock: Clock, delayMs: number, signal: AbortSignal, released: Promise<void>): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const end = () => {
-      cancel();
-      signal.removeEventListener('abort', end);
-      if (signal.aborted) reject(signal.reason);
-      else resolve();
-    };
-    // Somebody waits for the session: a process with nothing else to do must not end meanwhile.
-    const cancel = clock.after(delayMs, end, { keepAlive: true });
-    signal.addEventListener('abort', end, { once: true });
-    void released.then(end);
-  });
 }

@@ -6,6 +6,7 @@ import { deepFreeze } from '../internal/freeze.js';
 import { frozenJson } from '../internal/json.js';
 import { type BusySessionPolicy, type Hold, holdSession } from './lease.js';
 import { rebuildRecord, type SessionRecord } from './record.js';
+import type { WaitSignal } from './release-watch.js';
 import { OpenSession, type StateChecker } from './session.js';
 import type { AcceptedInput, SessionLease, SessionStore, StoredSession } from './store.js';
 
@@ -31,7 +32,7 @@ export interface OpenSessionOptions {
   readonly clock: Clock;
   readonly leaseTtlMs: number;
   readonly keepVersions: number | undefined;
-  readonly signal: AbortSignal;
+  readonly signal: WaitSignal;
   readonly onLost: (error: LeaseLostError) => void;
 }
 
@@ -126,6 +127,9 @@ export function noSuchSession(): AgentFlowError {
   return new AgentFlowError('SESSION_NOT_FOUND', 'There is no such session in this store');
 }
 
+/** One for all sessions that have none yet. */
+const noArtifacts: SessionRecord['artifacts'] = Object.freeze([]);
+
 function newRecord(state: unknown): SessionRecord {
-  return frozenJson({ state, artifacts: [] }, () => {}) as SessionRecord;
+  return Object.freeze({ state: frozenJson(state, () => {}), artifacts: noArtifacts });
 }

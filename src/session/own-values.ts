@@ -4,6 +4,7 @@ import { InvalidValueError, type ValueIssue } from '../errors.js';
 import { frozenJson, type NotJson } from '../internal/json.js';
 import type { PatchOperation } from '../internal/patch.js';
 import { valueIssues } from '../internal/value-issues.js';
+import { isContainer, shallowCopy, write } from './containers.js';
 import type { SessionRecord } from './record.js';
 
 /** The artifact as the session keeps it. Throws `InvalidValueError`. */
@@ -52,17 +53,33 @@ function parsePointer(pointer: string): string[] {
   return segments.map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
-/** The caller's lists and records as they are now; everything else is left to be judged later. */
-export function snapshot<T>(value: T, copies = new Map<unknown, unknown>()): T {
-  if (typeof value !== 'object' || value === null) return value;
-  const known = copies.get(value);
-  if (known !== undefined) return known as T;
-  const isRecord = Object.getPrototypeOf(value) === Object.prototype;
-  if (!isRecord && !Array.isArray(value)) return value;
-  const copy: unknown = Array.isArray(value) ? [...value] : { ...value };
+/**
+ * The caller's lists and records as they are now; everything else is left to be judged later.
+ *
+ * @param known deep-frozen; what stands in both at the same place needs no copy
+ */
+export function snapshot<T>(value: T, known?: unknown): T {
+  return copyOf(value, known, new Map()) as T;
+}
+
+function copyOf(value: unknown, known: unknown, copies: Map<unknown, unknown>): unknown {
+  if (!isContainer(value) || value === known) return value;
+  const made = copies.get(value);
+  if (made !== undefined) return made;
+  const copy = shallowCopy(value);
   copies.set(value, copy);
-  for (const [key, part] of Object.entries(copy as object)) {
-    Object.defineProperty(copy, key, { value: snapshot(part, copies) });
+  const before = isContainer(known) ? known : undefined;
+  if (Array.isArray(copy)) {
+    const items = Array.isArray(before) ? before : [];
+    for (let index = 0; index < copy.length; index++) {
+      // A list that was spread is the same but for its end: nothing is called for what is.
+      if (!Object.is(copy[index], items[index])) copy[index] = copyOf(copy[index], items[index], copies);
+    }
+  } else {
+    for (const key of Object.keys(copy)) {
+      const was = before !== undefined && Object.hasOwn(before, key) ? Reflect.get(before, key) : undefined;
+      write(copy, key, copyOf(Reflect.get(copy, key), was, copies));
+    }
   }
-  return copy as T;
+  return copy;
 }

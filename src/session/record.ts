@@ -20,9 +20,10 @@ export interface SessionRecord {
 /** The record of a loaded version. Throws `STORE_CORRUPT` when checkpoint and patches do not fit together. */
 export function rebuildRecord(stored: StoredSession): SessionRecord {
   try {
-    let record: unknown = stored.checkpoint;
-    // What a store hands out is the caller's own, so thousands of patches are applied in place.
-    for (const patch of stored.patches) record = applyPatch(record, patch, 'all');
+    const all: PatchOperation[] = [];
+    for (const patch of stored.patches) for (const operation of patch) all.push(operation);
+    // What a store hands out is the caller's own, so thousands of patches are applied in place, and as one.
+    const record = applyPatch(stored.checkpoint, all, 'all');
     if (isSessionRecord(record)) return record;
   } catch (cause) {
     throw new AgentFlowError(

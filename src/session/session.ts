@@ -1,14 +1,15 @@
 /** What a handler remembers with: one session, open for one run. */
 import type { Artifact } from '../../schemas/index.js';
-import { type AgentFlowError, InvalidValueError, isAgentFlowError } from '../errors.js';
+import { type AgentFlowError, InvalidValueError, isAgentFlowError, LeaseLostError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
 import { type ChangeGuard, diff } from '../internal/diff.js';
+import { deepFreeze } from '../internal/freeze.js';
 import { applyPatch, type PatchOperation } from '../internal/patch.js';
 import { Document } from './document.js';
 import { changesBy } from './draft.js';
 import type { Hold } from './lease.js';
 import { ownArtifact, ownChange, snapshot } from './own-values.js';
-import { CheckpointPolicy, type RememberedArtifact, type SessionRecord } from './record.js';
+import { CheckpointPolicy, type RememberedArtifact, rebuildRecord, type SessionRecord } from './record.js';
 import type { AcceptedInput, SessionChange, SessionParent, SessionStore } from './store.js';
 
 /** Changes a draft of the state in place, or returns the next state. Called once, synchronously. */
@@ -39,7 +40,8 @@ export interface Session<State> {
    * called, so a recipe always sees the update before it.
    *
    * Nothing is changed when it rejects: with `InvalidValueError` when the state does not fit `stateSchema` or is not
-   * JSON, `SessionConflictError` or `LeaseLostError` when another writer has the session, `RUN_ENDED` after the run.
+   * JSON, `SessionConflictError` or `LeaseLostError` when another writer has the session, `RUN_ENDED` after the run. After
+   * `STORE_FAILED` nobody knows: the store is asked before the next update, which then goes on from what is there.
    *
    * @param update the whole next state, or a recipe that changes a draft of it
    */
@@ -84,9 +86,12 @@ export class OpenSession<State> implements Session<State> {
   readonly #document: Document<SessionRecord>;
   readonly #checker: StateChecker;
   readonly #saved: SavedSession | undefined;
-  readonly #checkpoints: CheckpointPolicy;
+  /** Where there is a store. */
+  readonly #checkpoints: CheckpointPolicy | undefined;
   #version: number;
   #needsCheckpoint: boolean;
+  /** The store may have one version more: it was asked to save it and never said that it has. */
+  #isInDoubt = false;
   #lastWrite: Promise<unknown> = nothingWritten;
   #writes = 0;
   #artifacts: { of: unknown; list: readonly Artifact[] } | undefined;
@@ -98,7 +103,7 @@ export class OpenSession<State> implements Session<State> {
     this.#document = new Document(record);
     this.#checker = checker;
     this.#saved = saved;
-    this.#checkpoints = new CheckpointPolicy(saved?.loadCost ?? 0);
+    this.#checkpoints = saved && new CheckpointPolicy(saved.loadCost);
     this.#version = saved?.head ?? 1;
     this.#needsCheckpoint = saved?.needsCheckpoint ?? false;
   }
@@ -126,7 +131,8 @@ export class OpenSession<State> implements Session<State> {
   updateState(update: State | StateRecipe<State>): Promise<void> {
     const isRecipe = typeof update === 'function';
     // Planned later, a state that is the caller's own would be what the caller has made of it by then.
-    const next = isRecipe || this.#writes === 0 ? update : snapshot(update);
+    const isAtOnce = this.#writes === 0 && !this.#isInDoubt;
+    const next = isRecipe || isAtOnce ? update : snapshot(update, this.#document.seen.state);
     return this.#write(() => {
       const before = this.#document.working.state;
       const patch = this.#checker.change(statePath, (guard) =>
@@ -159,7 +165,10 @@ export class OpenSession<State> implements Session<State> {
 
   /** Waits for every save that was asked for; those asked for from here on are answered with `reason`. */
   async end(reason: AgentFlowError): Promise<void> {
+    // The result of the run is what the store has: it is asked once more, if need be.
+    if (this.#isInDoubt || this.#writes > 0) this.#write(() => []).catch(() => {});
     this.#endedBy ??= reason;
+    this.#saved?.hold.finish();
     await this.#lastWrite;
   }
 
@@ -172,6 +181,7 @@ export class OpenSession<State> implements Session<State> {
     const refusal = this.#endedBy;
     const run = async () => {
       if (refusal !== undefined) throw refusal;
+      if (this.#isInDoubt) this.#goOnFrom(await this.#unanswered());
       const patch = plan();
       if (patch.length > 0) await this.#commit(patch);
     };
@@ -184,6 +194,7 @@ export class OpenSession<State> implements Session<State> {
     const write = isFirst ? run() : before.then(run);
     const leave = () => {
       this.#writes -= 1;
+      if (this.#writes === 0) this.#lastWrite = nothingWritten;
       finished.resolve();
     };
     // A handler may ignore the promise: the next write must go on and nothing may become an unhandled rejection.
@@ -192,21 +203,53 @@ export class OpenSession<State> implements Session<State> {
   }
 
   async #commit(patch: readonly PatchOperation[]): Promise<void> {
-    const saved = this.#saved;
-    if (saved !== undefined) {
-      const change = this.#changeFor(patch);
-      const { keepVersions } = saved;
-      const save = { expectedVersion: this.#version, change, ...(keepVersions === undefined ? {} : { keepVersions }) };
-      await this.#guarded(() => saved.store.save(saved.hold.lease, save));
-      this.#needsCheckpoint = false;
+    try {
+      if (this.#saved !== undefined) await this.#save(this.#saved, patch);
+    } catch (error) {
+      if (isRefusal(error)) throw error;
+      this.#isInDoubt = true;
+      const found = await this.#unanswered().catch(() => undefined);
+      // It may be an earlier one that was in doubt, too.
+      const isMade = found !== undefined && diff(applyPatch(this.#document.working, patch), found).length === 0;
+      this.#goOnFrom(found);
+      if (!isMade) throw error;
+      return;
     }
+    this.#take(patch);
+  }
+
+  async #save({ store, hold, keepVersions }: SavedSession, patch: readonly PatchOperation[]): Promise<void> {
+    const change = this.#changeFor(patch);
+    const save = { expectedVersion: this.#version, change, ...(keepVersions === undefined ? {} : { keepVersions }) };
+    await this.#guarded(() => store.save(hold.lease, save));
+  }
+
+  /** The next version is what the patch makes of this one. */
+  #take(patch: readonly PatchOperation[]): void {
     this.#version += 1;
     this.#document.apply(patch);
+    this.#isInDoubt = false;
+    this.#needsCheckpoint = false;
+  }
+
+  #goOnFrom(found: SessionRecord | undefined): void {
+    if (found !== undefined) this.#take(diff(this.#document.working, found));
+  }
+
+  /** The next version, if the store has it. Nobody else can have made it while the lease is ours. */
+  async #unanswered(): Promise<SessionRecord | undefined> {
+    if (this.#saved === undefined) return undefined;
+    const { store, hold } = this.#saved;
+    const stored = await store.load(this.id);
+    if (stored?.head !== this.#version + 1) return undefined;
+    if (await hold.confirm()) return deepFreeze(rebuildRecord(stored));
+    throw new LeaseLostError(this.id);
   }
 
   #changeFor(patch: readonly PatchOperation[]): SessionChange {
     const record = () => applyPatch(this.#document.working, patch);
-    return this.#needsCheckpoint ? { kind: 'checkpoint', record: record() } : this.#checkpoints.choose(patch, record);
+    if (this.#checkpoints === undefined || this.#needsCheckpoint) return { kind: 'checkpoint', record: record() };
+    return this.#checkpoints.choose(patch, record);
   }
 
   async #guarded<T>(write: () => Promise<T>): Promise<T> {
@@ -215,6 +258,8 @@ export class OpenSession<State> implements Session<State> {
     } catch (error) {
       if (isAgentFlowError(error) && error.code === 'LEASE_LOST') this.#saved?.hold.lose();
       throw error;
+    } finally {
+      if (this.#endedBy !== undefined) this.#saved?.hold.finish();
     }
   }
 }
@@ -231,6 +276,11 @@ function byRecipe(before: unknown, recipe: Recipe, guard: ChangeGuard): PatchOpe
   if (typeof before === 'object' && before !== null) return changesBy(before, atOnce, guard, statePath);
   const returned = atOnce(before);
   return diff(before, returned === undefined ? before : returned, guard, statePath);
+}
+
+/** Has the store said that nothing was written? Not with a conflict: whoever holds the session has one only with itself. */
+function isRefusal(error: unknown): boolean {
+  return isAgentFlowError(error) && (error.code === 'LEASE_LOST' || error.code === 'INVALID_VALUE');
 }
 
 function firstVersion(name: string, version: Omit<Artifact, 'name'>): RememberedArtifact {

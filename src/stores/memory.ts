@@ -45,7 +45,8 @@ interface KeptSession {
   head: number;
   /** Versions without a gap; the last one is the head. */
   readonly versions: KeptVersion[];
-  readonly inputs: Map<string, KeptInput>;
+  /** Made for the first one, as most sessions record none. */
+  inputs: Map<string, KeptInput> | undefined;
   parent: SessionParent | undefined;
   createdAt: string;
   updatedAt: string;
@@ -111,7 +112,7 @@ export class MemorySessionStore implements SessionStore {
     if (checkpoint === undefined) return undefined;
     const texts = session.versions.slice(checkpoint - firstVersion(session), last + 1).map(({ text }) => text);
     const [record, ...patches]: unknown[] = JSON.parse(`[${texts.join(',')}]`);
-    const pending = [...session.inputs.values()].filter(({ done }) => !done).map(toInput);
+    const pending = [...(session.inputs?.values() ?? [])].filter(({ done }) => !done).map(toInput);
     return {
       ...summary(session),
       version,
@@ -144,13 +145,14 @@ export class MemorySessionStore implements SessionStore {
 
   async accept(lease: SessionLease, input: AcceptedInput): Promise<AcceptedInput> {
     checkInput(input);
-    const { inputs } = this.#mustBeHeldBy(lease);
-    const recorded = inputs.get(input.id);
+    const session = this.#mustBeHeldBy(lease);
+    const recorded = session.inputs?.get(input.id);
     if (recorded !== undefined && !isReplacedBy(recorded, input)) return toInput(recorded);
     const { id, run, turn, attempt, done } = input;
     const text = done || input.input === undefined ? undefined : jsonText(input.input, 'input');
     const next = { id, run, turn, attempt, done, text };
-    inputs.set(id, next);
+    session.inputs ??= new Map();
+    session.inputs.set(id, next);
     return toInput(next);
   }
 
@@ -219,7 +221,7 @@ export class MemorySessionStore implements SessionStore {
 
 function newSession(id: string): KeptSession {
   const nothingYet = { parent: undefined, createdAt: '', updatedAt: '', owner: undefined };
-  return { id, place: 0, head: 0, versions: [], inputs: new Map(), ...nothingYet, fence: 0, leaseUntil: 0 };
+  return { id, place: 0, head: 0, versions: [], inputs: undefined, ...nothingYet, fence: 0, leaseUntil: 0 };
 }
 
 function firstVersion({ head, versions }: KeptSession): number {

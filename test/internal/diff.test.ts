@@ -39,6 +39,11 @@ function text(value: unknown): string {
 }
 
 describe('what it finds', () => {
+  test('numbers that are equal to some and not to others are no change', () => {
+    expect(diff([Number.NaN, 0, 1], [Number.NaN, -0, 1, 2])).toEqual([{ op: 'add', path: '/-', value: 2 }]);
+    expect(diff([0, 0], [-0, 0, 1])).toEqual([{ op: 'add', path: '/-', value: 1 }]);
+  });
+
   test('the patch leads from the one to the other, through JSON, and touches neither', () => {
     fc.assert(
       fc.property(json, json, (before, after) => {

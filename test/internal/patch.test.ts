@@ -33,6 +33,19 @@ describe('operations', () => {
       ],
       { a: [1] },
     ],
+    [
+      'items added around what takes their list away',
+      { a: [1] },
+      [
+        { op: 'add', path: '/a/-', value: 2 },
+        { op: 'add', path: '/a/-', value: 3 },
+        { op: 'replace', path: '/a', value: [4] },
+        { op: 'add', path: '/a/-', value: 5 },
+        { op: 'remove', path: '/a/0' },
+        { op: 'add', path: '/a/-', value: 6 },
+      ],
+      { a: [5, 6] },
+    ],
     ['an empty key', { '': { '': 1 } }, [{ op: 'replace', path: '//', value: 2 }], { '': { '': 2 } }],
     [
       'escaped keys',

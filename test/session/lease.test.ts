@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { LeaseLostError } from '../../src/errors.js';
+import { AgentFlowError, type LeaseLostError } from '../../src/errors.js';
 import { type BusySessionPolicy, type HoldOptions, holdSession } from '../../src/session/lease.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
+import { openTestSession } from '../support/sessions.js';
 import { UnsteadyStore } from '../support/unsteady-store.js';
 import { errorOf, Gate, quiet, stateOf } from '../support/waiting.js';
 
@@ -89,6 +90,49 @@ describe('a session that is held', () => {
     store.before = () => {};
     await pass(ttlMs * 3);
     expect(await isHeld('s')).toBe(true);
+    expect(losses).toEqual([]);
+  });
+
+  it.each(['save', 'release'])('is let go by its lease, when a %s at its end is never answered', async (stuck) => {
+    const store = new UnsteadyStore(memory);
+    const options = { store, sessionId: 's', clock, leaseTtlMs: ttlMs };
+    const { session } = await openTestSession<Record<string, unknown>>(options);
+    const next = openTestSession({ ...options, policy: 'queue' });
+    store.before = (call) => (call === stuck ? new Promise(() => {}) : undefined);
+    void session.updateState({ last: 'words' });
+    void session.end(new AgentFlowError('RUN_ENDED', 'over')).then(() => session.release());
+    await quiet();
+    expect(await isHeld('s')).toBe(true);
+    await pass(ttlMs * 2 + ttlMs / 30);
+    expect((await next).session.state).toEqual(stuck === 'save' ? {} : { last: 'words' });
+  });
+
+  it('is renewed for a while, when the last writes of its run take long', async () => {
+    const store = new UnsteadyStore(memory);
+    const first = await hold(store, 's', 'one');
+    first.finish();
+    await pass(ttlMs * 1.5);
+    expect(await isHeld('s')).toBe(true);
+    await first.release();
+    expect(await isHeld('s')).toBe(false);
+    const second = await hold(store, 's', 'two');
+    await pass(ttlMs * 3);
+    expect(losses).toEqual([]);
+    expect(await stateOf(hold(store, 's', 'three'))).toBe('pending');
+    await second.release();
+  });
+
+  it('is renewed while last writes are answered, however many there are', async () => {
+    const store = new UnsteadyStore(memory);
+    const options = { store, sessionId: 's', clock, leaseTtlMs: ttlMs };
+    const { session } = await openTestSession<Record<string, unknown>>(options);
+    const next = openTestSession({ ...options, store: new UnsteadyStore(memory) });
+    store.before = (call) => (call === 'save' ? new Promise((done) => void clock.after(ttlMs * 0.6, done)) : undefined);
+    const updates = [1, 2, 3, 4, 5, 6].map((last) => session.updateState({ last }));
+    const over = session.end(new AgentFlowError('RUN_ENDED', 'over')).then(() => session.release());
+    await pass(ttlMs * 4.5);
+    await Promise.all([...updates, over]);
+    expect((await next).session.state).toEqual({ last: 6 });
     expect(losses).toEqual([]);
   });
 

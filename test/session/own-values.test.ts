@@ -1,5 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { frozenJson } from '../../src/internal/json.js';
 import { ownArtifact, ownChange, snapshot } from '../../src/session/own-values.js';
+import { json } from '../support/zod-inputs.js';
 
 describe('a snapshot', () => {
   it('is what the lists and records were, to the bottom', () => {
@@ -39,6 +43,36 @@ describe('a snapshot', () => {
     const taken = snapshot({ a: shared, b: shared });
     expect(taken.a).toBe(taken.b);
     expect(taken.a).not.toBe(shared);
+  });
+});
+
+describe('a snapshot of what is partly known', () => {
+  const known = frozenJson({ list: [{ a: 1 }, { a: 2 }], record: { b: { c: 1 } } }, () => {}) as {
+    readonly list: readonly { readonly a: number }[];
+    readonly record: { readonly b: { readonly c: number } };
+  };
+
+  it('shares what stands at the same place, and copies all else', () => {
+    const fresh = { a: 3 };
+    const given = { ...known, list: [...known.list, fresh] };
+    const taken = snapshot(given, known);
+    given.list.length = 0;
+    fresh.a = 4;
+    expect(taken).toEqual({ list: [{ a: 1 }, { a: 2 }, { a: 3 }], record: known.record });
+    expect(taken.record).toBe(known.record);
+    expect(taken.list[1]).toBe(known.list[1]);
+    expect(snapshot(known, known)).toBe(known);
+  });
+
+  it('is what it would be if nothing were known', () => {
+    fc.assert(
+      fc.property(json, json, (value, other) => {
+        const before = frozenJson(other, () => {});
+        expect(isDeepStrictEqual(snapshot(value, before), snapshot(value))).toBe(true);
+        const given = { before, value, list: [before, value] };
+        expect(isDeepStrictEqual(snapshot(given, { before, list: [before] }), snapshot(given))).toBe(true);
+      }),
+    );
   });
 });
 

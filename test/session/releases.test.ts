@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Clock } from '../../src/internal/clock.js';
+import { Deferred } from '../../src/internal/deferred.js';
 import { holdSession } from '../../src/session/lease.js';
 import { type Ear, Notices, Releases } from '../../src/session/releases.js';
 import type { SessionStore } from '../../src/session/store.js';
@@ -195,6 +196,9 @@ describe('a connection that waits for a session', () => {
       undefined,
       () => new Promise(() => {}),
       () => Promise.reject(new Error()),
+      () => {
+        throw new Error();
+      },
     ];
     const triesInAMinute: number[] = [];
     for (const whenReleased of told) {
@@ -213,10 +217,32 @@ describe('a connection that waits for a session', () => {
       clock.advance(2_000);
       await (await waiting).release();
     }
-    const [asking = 0, hearing = 0, deaf = 0] = triesInAMinute;
+    const [asking = 0, hearing = 0, ...deaf] = triesInAMinute;
     expect(asking).toBeGreaterThan(110);
     expect(hearing).toBeLessThan(45);
-    expect(deaf).toBe(hearing);
+    // Of one that cannot tell nothing is heard, whatever it promised.
+    expect(deaf).toEqual([asking, asking]);
+  });
+
+  test('is woken again after a time in which the store could not tell', async () => {
+    const waits: Deferred<void>[] = [];
+    const { store } = telling(() => {
+      const wait = new Deferred<void>();
+      waits.push(wait);
+      return wait.promise;
+    });
+    const other = await store.acquire('session', { owner: 'other', ttlMs: 60_000 });
+    const clock = new ManualClock();
+    const waiting = hold(store, 'me', clock);
+    await quiet();
+    waits[0]?.reject(new Error('the server is away'));
+    await quiet();
+    clock.advance(20);
+    await quiet();
+    expect(waits).toHaveLength(2);
+    await store.release(other ?? expect.fail());
+    waits[1]?.resolve();
+    await (await waiting).release();
   });
 
   test('can be called off at any time', async () => {

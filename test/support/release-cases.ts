@@ -166,6 +166,31 @@ export function testReleases(createStores: () => Promise<ReleaseStores>): void {
     await Promise.all(waiting);
     expect(order.sort()).toEqual([0, 1, 2, 3, 4, 5]);
   });
+
+  releaseCase('a connection that could not be told for a while counts among those who wait again', async (given) => {
+    const clock = new ManualClock();
+    const first = await given.open();
+    const lease = await create(first, 'session', {});
+    const mine = await given.open();
+    const { whenReleased } = mine;
+    let failures = 0;
+    Object.assign(mine, {
+      whenReleased: async (...wait: [string, AbortSignal]) => {
+        if (failures > 0) return whenReleased?.(...wait);
+        failures += 1;
+        throw new Error('the server is away');
+      },
+    });
+    const options = { policy: 'queue', owner: 'mine', clock, ttlMs: 60_000, signal: never, onLost: () => {} } as const;
+    const waiting = holdSession(mine, 'session', options);
+    await eventually(async () => (failures === 1 ? true : undefined));
+    await eventually(async () => {
+      clock.advance(20);
+      return (await given.awaited()) === 1 ? true : undefined;
+    });
+    await first.release(lease);
+    await (await waiting).release();
+  });
 }
 
 class Given implements ReleaseStores {
