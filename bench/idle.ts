@@ -62,10 +62,7 @@ async function answer(): Promise<Answer> {
   ]);
   return {
     tables: [{ headings: ['KB of heap per connection', 'opened', 'after one turn', 'opened, against ours'], rows }],
-    goals: [
-      atMost('an idle connection holds ≤ 4 KB, without a store', 4, ours / kilobyte, ' KB'),
-      atMost('… with a memory store', 4, (measured.get('ours, memory store')?.opened ?? Number.NaN) / kilobyte, ' KB'),
-    ],
+    goals: [atMost('an idle connection holds ≤ 4 KB', 4, ours / kilobyte, ' KB')],
   };
 }
 

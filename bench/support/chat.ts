@@ -1,6 +1,7 @@
 /** The same conversation for everybody: the user asks, the model answers in one chunk, both messages are remembered. */
 import type { MessageData } from 'genkit';
 import { type SessionStore as GenkitSessionStore, genkit, MessageSchema, z } from 'genkit/beta';
+import type { Connection } from '../../src/connection/connection.js';
 import { defineAgent } from '../../src/genkit/define-agent.js';
 import type { SessionStore } from '../../src/session/store.js';
 
@@ -71,19 +72,32 @@ export function ourAgent(store: SessionStore | undefined, form: Form = 'recipe')
       const isOpen = opened.next();
       const connection = agent.streamBidi(sessionId === undefined ? {} : { sessionId });
       await isOpen;
-      return {
-        sessionId: connection.sessionId,
-        async say() {
-          void connection.send(message('user'));
-          for await (const chunk of connection.receive()) if (chunk !== answer) throw new Error('Not the answer');
-        },
-        async close() {
-          connection.close();
-          await connection.output();
-        },
-      };
+      return new OurChat(connection);
     },
   };
+}
+
+/** One small object for each, as the open connections of thousands are weighed. */
+class OurChat implements Chat {
+  readonly #connection: Connection<MessageData, string, unknown>;
+
+  constructor(connection: Connection<MessageData, string, unknown>) {
+    this.#connection = connection;
+  }
+
+  get sessionId(): string {
+    return this.#connection.sessionId;
+  }
+
+  async say(): Promise<void> {
+    void this.#connection.send(message('user'));
+    for await (const chunk of this.#connection.receive()) if (chunk !== answer) throw new Error('Not the answer');
+  }
+
+  async close(): Promise<void> {
+    this.#connection.close();
+    await this.#connection.output();
+  }
 }
 
 /** An agent of Genkit's own beta; it adds the user's message to its session by itself. */
@@ -103,23 +117,36 @@ export function genkitAgent(store: GenkitSessionStore | undefined): ChatAgent {
       const isOpen = opened.next();
       const connection = agent.streamBidi(sessionId === undefined ? {} : { sessionId });
       const openedAs = await isOpen;
-      return {
-        sessionId: String(openedAs),
-        async say() {
-          connection.send({ message: message('user') });
-          for (;;) {
-            const { value, done } = await connection.stream.next();
-            if (done) throw new Error('The agent has ended');
-            if (value.turnEnd !== undefined) return;
-          }
-        },
-        async close() {
-          connection.close();
-          await connection.output;
-        },
-      };
+      return new GenkitChat(String(openedAs), connection);
     },
   };
+}
+
+/** What Genkit's agents are held by. */
+type GenkitConnection = ReturnType<ReturnType<ReturnType<typeof genkit>['defineCustomAgent']>['streamBidi']>;
+
+class GenkitChat implements Chat {
+  readonly sessionId: string;
+  readonly #connection: GenkitConnection;
+
+  constructor(sessionId: string, connection: GenkitConnection) {
+    this.sessionId = sessionId;
+    this.#connection = connection;
+  }
+
+  async say(): Promise<void> {
+    this.#connection.send({ message: message('user') });
+    for (;;) {
+      const { value, done } = await this.#connection.stream.next();
+      if (done) throw new Error('The agent has ended');
+      if (value.turnEnd !== undefined) return;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#connection.close();
+    await this.#connection.output;
+  }
 }
 
 /** Tells those who opened, in order, that a handler runs. */

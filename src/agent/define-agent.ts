@@ -10,19 +10,20 @@ import type { AgentHandler, AgentOutput, StreamBidiOptions } from './agent.js';
 import { attach, shareRuns } from './attach.js';
 import { checked } from './checks.js';
 import { type AgentDefinition, assertPolicies } from './definition.js';
-import { AgentRun } from './run.js';
+import { type AgentOfRuns, AgentRun } from './run.js';
+import { Running } from './running.js';
 import type { Launch } from './runtime.js';
 
 /** The runs and sessions of one agent. */
 export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
   readonly sessions: Sessions<State>;
   readonly #definition: AgentDefinition;
-  readonly #handler: AgentHandler<State, In, Out, Chunk, Stream>;
-  readonly #running = new Map<string, readonly RunConnection<Sent, Stream, AgentOutput<State, Out>>[]>();
+  readonly #agent: AgentOfRuns<State, In, Out, Chunk, Stream, Sent>;
+  readonly #running = new Running<RunConnection<Sent, Stream, AgentOutput<State, Out>>>();
 
   constructor(definition: AgentDefinition, handler: AgentHandler<State, In, Out, Chunk, Stream>) {
     this.#definition = definition;
-    this.#handler = handler;
+    this.#agent = { definition, handler, onEnded: (connection) => this.#running.delete(connection) };
     const { store, state: rules, clock, leaseTtlMs } = definition;
     this.sessions = new Sessions({ store, rules, clock, leaseTtlMs, newId });
     if (store !== undefined) shareRuns(store, this);
@@ -33,18 +34,14 @@ export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
     const { sessionId = newId(), version } = options;
     checked(AgentInitSchema, { sessionId, version }, 'option');
     assertPolicies(options);
-    const request = { definition: this.#definition, handler: this.#handler, id: newId(), sessionId, options };
-    const run: AgentRun<State, In, Out, Chunk, Stream, Sent> = new AgentRun({
-      ...request,
-      onEnded: () => this.#forget(sessionId, run.connection),
-    });
-    this.#remember(sessionId, run.connection);
-    run.start(launch);
+    const run = new AgentRun<State, In, Out, Chunk, Stream, Sent>(this.#agent, newId(), sessionId, options.sendPolicy);
+    this.#running.add(run.connection);
+    run.start(options, launch);
     return run.connection;
   }
 
   watch(sessionId: string, options?: WatchOptions): AsyncIterableIterator<WatchEvent<Stream>> {
-    const [connection] = this.#running.get(sessionId) ?? [];
+    const [connection] = this.#running.of(sessionId);
     if (connection === undefined)
       throw new AgentFlowError('SESSION_NOT_RUNNING', 'No run is open for this session in this process');
     return connection.watch(options);
@@ -57,7 +54,7 @@ export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
 
   /** The runs that are open for a session in this process, in the order they were opened. */
   runsOf(sessionId: string): Iterable<RunConnection<Sent, Stream, AgentOutput<State, Out>>> {
-    return this.#running.get(sessionId) ?? [];
+    return this.#running.of(sessionId);
   }
 
   /** Is a run open for this session in this process? */
@@ -67,19 +64,9 @@ export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
 
   /** Ends every run that is open for this session in this process. False: there was none. */
   abort(sessionId: string, reason?: unknown): boolean {
-    const running = this.#running.get(sessionId) ?? [];
+    const running = this.#running.of(sessionId);
     for (const connection of running) connection.abort(reason);
     return running.length > 0;
-  }
-
-  #remember(sessionId: string, connection: RunConnection<Sent, Stream, AgentOutput<State, Out>>): void {
-    this.#running.set(sessionId, (this.#running.get(sessionId) ?? []).concat(connection));
-  }
-
-  #forget(sessionId: string, connection: RunConnection<Sent, Stream, AgentOutput<State, Out>>): void {
-    const others = this.#running.get(sessionId)?.filter((running) => running !== connection) ?? [];
-    if (others.length > 0) this.#running.set(sessionId, others);
-    else this.#running.delete(sessionId);
   }
 }
 

@@ -114,24 +114,57 @@ function lookAtArray(def: z.ZodArrayDef): Look {
 }
 
 function lookAtObject(def: z.ZodObjectDef): Look {
-  const members = Object.entries(def.shape()).map(([key, member]) => ({ key, look: lookFor(member) }));
+  const shape = Object.entries(def.shape());
   // Zod finds these in every object, whether or not they are its own.
-  if (members.some(({ key }) => key in Object.prototype)) return undecided;
+  if (shape.some(([key]) => key in Object.prototype)) return undecided;
   const keepsOthers = def.unknownKeys === 'passthrough' && def.catchall._def.typeName === 'ZodNever';
+  let members: Members | undefined;
   return (value) => {
     if (!isRecord(value)) return isMaybeRecord(value) ? undefined : false;
+    // Made when it is first needed, as a member may hold this object.
+    members ??= membersOf(shape);
+    let { needed, awaited } = members;
     let verdict: Verdict = true;
-    let known = 0;
-    for (const { key, look } of members) {
-      const part = value[key];
-      const found = look(part);
+    // By the keys that are there: most schemas know many more than a value has.
+    for (const key in value) {
+      const member = members.byKey.get(key);
+      if (member === undefined) {
+        if (!keepsOthers || key === droppedKey) verdict = undefined;
+        continue;
+      }
+      const found = member.look(value[key]);
       if (found === false) return false;
       if (found === undefined) verdict = undefined;
-      if (part !== undefined) known += 1;
+      if (member.ifAbsent === false) needed -= 1;
+      if (member.ifAbsent === undefined) awaited -= 1;
     }
-    const hasOthers = Object.keys(value).length !== known;
-    return hasOthers && !(keepsOthers && !hasDroppedKey(value)) ? undefined : verdict;
+    if (needed > 0) return false;
+    return awaited > 0 ? undefined : verdict;
   };
+}
+
+/** A member of an object schema, and what the schema says of an object without it. */
+interface Member {
+  readonly look: Look;
+  readonly ifAbsent: Verdict;
+}
+
+interface Members {
+  readonly byKey: ReadonlyMap<string, Member>;
+  /** How many must be there. */
+  readonly needed: number;
+  /** Of how many only the schema knows what it makes of an object without them. */
+  readonly awaited: number;
+}
+
+function membersOf(shape: readonly [string, z.ZodTypeAny][]): Members {
+  const byKey = new Map<string, Member>();
+  for (const [key, member] of shape) {
+    const look = lookFor(member);
+    byKey.set(key, { look, ifAbsent: look(undefined) });
+  }
+  const count = (verdict: Verdict) => [...byKey.values()].filter(({ ifAbsent }) => ifAbsent === verdict).length;
+  return { byKey, needed: count(false), awaited: count(undefined) };
 }
 
 function lookAtRecord(def: z.ZodRecordDef): Look {
@@ -188,6 +221,8 @@ function isMaybeRecord(value: unknown): boolean {
 }
 
 /** Zod leaves this key out. */
+const droppedKey = '__proto__';
+
 function hasDroppedKey(value: object): boolean {
-  return Object.hasOwn(value, '__proto__');
+  return Object.hasOwn(value, droppedKey);
 }

@@ -1,5 +1,6 @@
 /** What an agent takes in: inputs become turns, one after another, each recorded by the session before it is run. */
-import type { Inbox, RunningTurn, WaitingInput } from '../connection/inbox.js';
+import { AsyncResource } from 'node:async_hooks';
+import type { Inbox, InputTaker, RunningTurn, WaitingInput } from '../connection/inbox.js';
 import type { Outbox } from '../connection/outbox.js';
 import type { AgentFlowError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
@@ -8,34 +9,45 @@ import type { AbortState } from './run-abort.js';
 import type { RunScope } from './runtime.js';
 import { ActiveTurn } from './turn.js';
 
-/** What an {@link Intake} takes from, and tells. */
+/** The run an {@link Intake} takes for. */
 export interface IntakeParts<In, Stream> {
-  /** The run, for receipts and cursors. */
-  readonly run: string;
+  /** For receipts and cursors. */
+  readonly id: string;
   readonly inbox: Inbox<In>;
   readonly outbox: Outbox<Stream>;
-  readonly scope: RunScope;
-  readonly signal: AbortState;
+  readonly abort: AbortState;
   /** Records an input that carries an id; answers what is recorded. */
-  readonly record: (input: AcceptedInput) => Promise<AcceptedInput>;
+  record(input: AcceptedInput): Promise<AcceptedInput>;
 }
 
+/** Waits for the next input, without a promise. It is told in the async context in which it asked. */
+export interface InputReader<In> {
+  resolve(result: IteratorResult<In, undefined>): void;
+  reject(error: unknown): void;
+}
+
+const noMore = { value: undefined, done: true } as const;
+
 /** The inputs and turns of one run. */
-export class Intake<In, Stream> {
-  readonly #parts: IntakeParts<In, Stream>;
+export class Intake<In, Stream> implements InputTaker<In> {
+  readonly #run: IntakeParts<In, Stream>;
+  readonly #scope: RunScope;
   #turn: ActiveTurn<In, Stream> | undefined;
   #endTurnScope: ((error?: unknown) => void) | undefined;
   #turns = 0;
-  /** Calls of `next` that are not answered, and the last one's answer. */
-  #nexts = 0;
-  #lastNext: Promise<unknown> | undefined;
+  /** Who is to have the next input, and who the ones after it. */
+  #reader: InputReader<In> | undefined;
+  #laterReaders: (() => void)[] | undefined;
+  /** The async context of who reads: an input comes in the context of its sender. */
+  #readsIn: AsyncResource | undefined;
   #recording: Promise<void> | undefined;
   #begun: Set<Promise<unknown>> | undefined;
   #endedBy: AgentFlowError | undefined;
   #canInterrupt = false;
 
-  constructor(parts: IntakeParts<In, Stream>) {
-    this.#parts = parts;
+  constructor(run: IntakeParts<In, Stream>, scope: RunScope) {
+    this.#run = run;
+    this.#scope = scope;
   }
 
   /** The turn that is open. */
@@ -50,7 +62,7 @@ export class Intake<In, Stream> {
 
   /** Inputs an earlier run took but did not live to answer come before all others. */
   replay(pending: readonly AcceptedInput[]): void {
-    const { inbox } = this.#parts;
+    const { inbox } = this.#run;
     inbox.replay(
       pending.map(({ id, input, attempt }) => ({
         id,
@@ -61,14 +73,34 @@ export class Intake<In, Stream> {
     );
   }
 
-  /** Ends the turn that is open and begins the next. Two calls at once are answered one after the other. */
+  /** Ends the turn that is open and begins the next. */
   next(): Promise<IteratorResult<In, undefined>> {
-    const next = () => this.#next();
-    const before = this.#nexts === 0 ? undefined : this.#lastNext;
-    this.#nexts += 1;
-    const input = before === undefined ? next() : before.then(next, next);
-    this.#lastNext = input;
-    return input;
+    const next = new Deferred<IteratorResult<In, undefined>>();
+    this.read(next);
+    return next.promise;
+  }
+
+  /** The same for a reader. Those who ask at once are answered one after the other. */
+  read(reader: InputReader<In>, readsIn = new AsyncResource('AgentInput', { requireManualDestroy: true })): void {
+    if (this.#reader !== undefined) {
+      this.#laterReaders ??= [];
+      this.#laterReaders.push(() => this.read(reader, readsIn));
+      return;
+    }
+    this.#reader = reader;
+    this.#readsIn = readsIn;
+    const { inbox } = this.#run;
+    if (this.#turn === undefined && this.#recording === undefined) inbox.take(this);
+    else
+      this.settle().then(
+        () => inbox.take(this),
+        (error) => this.#answer(undefined, error),
+      );
+  }
+
+  /** The inbox has an input, or `undefined` when there will be none. */
+  taken(entry: WaitingInput<In> | undefined): void {
+    void this.#readsIn?.runInAsyncScope(this.#meet, this, entry);
   }
 
   /** Closes the books of the turn that is open, if one is, and waits until all books are closed. */
@@ -77,7 +109,8 @@ export class Intake<In, Stream> {
     this.#turn = undefined;
     if (turn !== undefined) {
       this.#endTurnScope?.(error);
-      this.#parts.inbox.turnEnded();
+      this.#endTurnScope = undefined;
+      this.#run.inbox.turnEnded();
       if (turn.inputId !== undefined || turn.steeredIds.length > 0) this.#recordDone(turn);
     }
     await this.#recording;
@@ -86,7 +119,7 @@ export class Intake<In, Stream> {
   /** Nothing is taken from here on. */
   end(reason: AgentFlowError): void {
     this.#endedBy ??= reason;
-    this.#parts.inbox.end(reason);
+    this.#run.inbox.end(reason);
   }
 
   /** Closes the books of the run, and waits for whatever is still being written in them. */
@@ -96,13 +129,13 @@ export class Intake<In, Stream> {
   }
 
   #recordDone({ inputId, steeredIds, number, attempt }: ActiveTurn<In, Stream>): void {
-    const { run, record } = this.#parts;
+    const run = this.#run;
     const before = this.#recording;
-    const done = { run, turn: number, done: true };
+    const done = { run: run.id, turn: number, done: true };
     const recording = (async () => {
       await before?.catch(() => {});
-      if (inputId !== undefined) await record({ id: inputId, ...done, attempt });
-      for (const id of steeredIds) await record({ id, ...done, attempt: 1 });
+      if (inputId !== undefined) await run.record({ id: inputId, ...done, attempt });
+      for (const id of steeredIds) await run.record({ id, ...done, attempt: 1 });
     })();
     this.#recording = recording;
     // Whoever waits now is told when it fails; whoever comes later is not.
@@ -112,38 +145,41 @@ export class Intake<In, Stream> {
     recording.then(forget, forget);
   }
 
-  async #next(): Promise<IteratorResult<In, undefined>> {
+  async #meet(entry: WaitingInput<In> | undefined): Promise<void> {
     try {
-      await this.settle();
-      for (;;) {
-        const entry = await this.#parts.inbox.take();
-        if (entry === undefined) return { value: undefined, done: true };
-        if (await this.#begin(entry)) return { value: entry.input, done: false };
-      }
+      if (entry === undefined) this.#answer(noMore);
+      else if (await this.#begin(entry)) this.#answer({ value: entry.input, done: false });
+      else this.#run.inbox.take(this);
     } catch (error) {
-      // A handler may ignore what it asked for. Those before the last have the next one waiting for them.
-      this.#lastNext?.catch(() => {});
-      throw error;
-    } finally {
-      this.#nexts -= 1;
+      this.#answer(undefined, error);
     }
+  }
+
+  #answer(result: IteratorResult<In, undefined> | undefined, error?: unknown): void {
+    const reader = this.#reader;
+    this.#reader = undefined;
+    this.#readsIn = undefined;
+    const next = this.#laterReaders?.shift();
+    if (result === undefined) reader?.reject(error);
+    else reader?.resolve(result);
+    next?.();
   }
 
   /** Begins a turn if the session meets this input for the first time. Its sender is told, either way. */
   async #begin(entry: WaitingInput<In>): Promise<boolean> {
-    const { run, signal } = this.#parts;
+    const { id: run, abort } = this.#run;
     const { receipt } = entry;
     const turn = this.#turns + 1;
     try {
       const recorded = entry.isRecorded ? { run, turn } : await this.#record(entry, turn);
       const isNew = recorded.run === run && recorded.turn === turn;
       // What is recorded but cannot be run here any more is run when the session is opened next.
-      const hasEnded = signal.aborted || this.#endedBy !== undefined;
-      if (hasEnded && entry.id === undefined) receipt.reject(this.#endedBy ?? signal.reason);
+      const hasEnded = abort.aborted || this.#endedBy !== undefined;
+      if (hasEnded && entry.id === undefined) receipt.reject(this.#endedBy ?? abort.reason);
       if (isNew && !hasEnded) this.#start(entry);
       // Told after the turn has begun, so that what its sender does next finds the agent answering.
       receipt.resolve({ run: recorded.run, turn: recorded.turn, duplicate: !isNew, steered: false });
-      signal.throwIfAborted();
+      abort.throwIfAborted();
       return isNew && !hasEnded;
     } catch (error) {
       receipt.reject(error);
@@ -152,11 +188,11 @@ export class Intake<In, Stream> {
   }
 
   #start({ id, attempt }: WaitingInput<In>): void {
-    const { inbox, outbox, scope } = this.#parts;
+    const { inbox, outbox } = this.#run;
     this.#turns += 1;
     const turn = new ActiveTurn<In, Stream>({ number: this.#turns, attempt, inputId: id }, () => outbox.unblock());
     this.#turn = turn;
-    this.#endTurnScope = scope.startTurn(turn);
+    this.#endTurnScope = this.#scope.startTurn(turn);
     outbox.startTurn(turn.number, attempt);
     inbox.turnStarted(this.#asRunning(turn));
   }
@@ -177,7 +213,7 @@ export class Intake<In, Stream> {
     entry: WaitingInput<In>,
     missed: (entry: WaitingInput<In>) => void,
   ): Promise<void> {
-    const { run } = this.#parts;
+    const { id: run } = this.#run;
     const { id, input, receipt } = entry;
     try {
       const recorded = id === undefined ? { run, turn: turn.number } : await this.#record(entry, turn.number);
@@ -191,9 +227,9 @@ export class Intake<In, Stream> {
   }
 
   async #record({ id, input, attempt }: WaitingInput<In>, turn: number): Promise<{ run: string; turn: number }> {
-    const { run, record } = this.#parts;
+    const { id: run } = this.#run;
     if (id === undefined) return { run, turn };
-    const recording = record({ id, run, turn, attempt, done: false, input });
+    const recording = this.#run.record({ id, run, turn, attempt, done: false, input });
     this.#begun ??= new Set();
     this.#begun.add(recording);
     try {

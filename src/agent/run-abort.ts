@@ -1,4 +1,5 @@
 import type { AgentFlowError } from '../errors.js';
+import type { WaitSignal } from '../session/release-watch.js';
 
 /** What the parts of a run ask: is it over before its time, and why? An `AbortSignal` answers it too. */
 export type AbortState = Pick<AbortSignal, 'aborted' | 'reason' | 'throwIfAborted'>;
@@ -7,10 +8,9 @@ export type AbortState = Pick<AbortSignal, 'aborted' | 'reason' | 'throwIfAborte
  * The abort of one run or turn. A real `AbortSignal` is made only for who asks for it: with its controller it takes as
  * much memory as half of everything else an idle run holds, and few handlers look at it.
  */
-export class RunAbort implements AbortState {
+export class RunAbort implements AbortState, WaitSignal {
   #reason: AgentFlowError | undefined;
   #controller: AbortController | undefined;
-  #onAbort: (() => void) | undefined;
 
   get aborted(): boolean {
     return this.#reason !== undefined;
@@ -32,9 +32,13 @@ export class RunAbort implements AbortState {
     if (this.#reason !== undefined) throw this.#reason;
   }
 
-  /** Told of an abort that is still to come, after the signal has fired. There is one such listener; the last one counts. */
-  onAbort(listener: () => void): void {
-    this.#onAbort = listener;
+  /** Who listens must wait for something, and so needs the signal. */
+  addEventListener(type: 'abort', listener: () => void, options?: { readonly once?: boolean }): void {
+    this.signal.addEventListener(type, listener, options);
+  }
+
+  removeEventListener(type: 'abort', listener: () => void): void {
+    this.#controller?.signal.removeEventListener(type, listener);
   }
 
   /** Only the first counts. */
@@ -42,7 +46,6 @@ export class RunAbort implements AbortState {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
     this.#controller?.abort(reason);
-    this.#onAbort?.();
   }
 }
 
@@ -57,8 +60,11 @@ const signalProperty: PropertyDescriptor & ThisType<{ readonly [ownAbort]: RunAb
   },
 };
 
-/** The object, with the signal as a property of its own, so that a copy has it too; it is made when it is looked at. */
+/**
+ * The rest, with the signal as a property of its own, so that a copy has it too; it is made when it is looked at. It comes
+ * first: an accessor behind other properties would give every object a shape of its own, four times its size.
+ */
 export function withSignal<Rest extends object>(abort: RunAbort, rest: Rest): Rest & { readonly signal: AbortSignal } {
-  const object: Rest & { readonly signal?: AbortSignal } = { ...rest, [ownAbort]: abort };
-  return Object.defineProperty(object, 'signal', signalProperty) as Rest & { readonly signal: AbortSignal };
+  const object = Object.defineProperty({ [ownAbort]: abort }, 'signal', signalProperty);
+  return Object.assign(object as object as { readonly signal: AbortSignal }, rest);
 }

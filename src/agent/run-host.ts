@@ -2,7 +2,7 @@
 import type { z } from '../../schemas/zod.js';
 import type { Outbox } from '../connection/outbox.js';
 import type { AgentFlowError } from '../errors.js';
-import type { Intake } from './intake.js';
+import type { InputReader, Intake } from './intake.js';
 import type { ResponderHost } from './responder.js';
 import type { RunAbort } from './run-abort.js';
 import type { ActiveTurn } from './turn.js';
@@ -31,6 +31,11 @@ export class RunHost<In, Stream> implements ResponderHost<Stream>, TurnsHost<In,
     this.abort = abort;
     this.inputStream = new InputStream(intake);
     this.#intake = intake;
+  }
+
+  readInput(reader: InputReader<In>): void {
+    this.#intake.allowInterrupts();
+    this.#intake.read(reader);
   }
 
   currentTurn(): ActiveTurn<In, Stream> | undefined {

@@ -1,8 +1,8 @@
 /** One run of an agent: a session is opened, the handler reads and speaks, the result follows. */
-import type { Connection } from '../connection/connection.js';
+import type { Connection, SendPolicy } from '../connection/connection.js';
 import { Inbox } from '../connection/inbox.js';
 import { Outbox } from '../connection/outbox.js';
-import { RunConnection } from '../connection/run-connection.js';
+import { RunConnection, type RunConnectionParts } from '../connection/run-connection.js';
 import { silent } from '../connection/watching.js';
 import { AgentFlowError, toAgentFlowError } from '../errors.js';
 import { type Opened, openSession } from '../session/open-session.js';
@@ -13,178 +13,212 @@ import { rememberArtifacts } from './artifacts.js';
 import { checked } from './checks.js';
 import type { AgentDefinition } from './definition.js';
 import { type Publisher, publish } from './feed/publisher.js';
-import { Intake } from './intake.js';
+import { Intake, type IntakeParts } from './intake.js';
 import { RunResponder } from './responder.js';
 import { RunAbort, withSignal } from './run-abort.js';
 import { RunHost } from './run-host.js';
-import type { Launch, RunScope } from './runtime.js';
+import type { Launch, LaunchedRun, RunScope } from './runtime.js';
 import { runTurns } from './turns.js';
 
-/** What a run begins with. */
-export interface RunRequest<State, In, Out, Chunk, Stream> {
+/** What all runs of one agent share. */
+export interface AgentOfRuns<State, In, Out, Chunk, Stream, Sent> {
   readonly definition: AgentDefinition;
   readonly handler: AgentHandler<State, In, Out, Chunk, Stream>;
-  /** Unique to this run. */
-  readonly id: string;
-  readonly sessionId: string;
-  readonly options: StreamBidiOptions<unknown>;
-  /** Told once, when the run is over. */
-  readonly onEnded: () => void;
+  /** Told once, when a run is over. */
+  onEnded(connection: RunConnection<Sent, Stream, AgentOutput<State, Out>>): void;
 }
 
-/** One run of an agent, from `streamBidi` to its result. */
-export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
+/**
+ * One run of an agent, from `streamBidi` to its result. Most runs idle most of the time, so nothing here waits in an
+ * async function while the handler does, and the parts of a run look at it instead of having objects of their own.
+ */
+export class AgentRun<State, In, Out, Chunk, Stream, Sent>
+  implements LaunchedRun, RunConnectionParts<Sent, Stream>, IntakeParts<In, Stream>
+{
+  readonly id: string;
+  readonly sessionId: string;
+  readonly policy: SendPolicy;
+  readonly inbox: Inbox<In>;
+  readonly outbox: Outbox<Stream>;
   readonly connection: RunConnection<Sent, Stream, AgentOutput<State, Out>>;
-  readonly #request: RunRequest<State, In, Out, Chunk, Stream>;
-  readonly #inbox: Inbox<In>;
-  readonly #outbox: Outbox<Stream>;
-  readonly #abort = new RunAbort();
-  #output: AgentOutput<State, Out> | undefined;
+  readonly abort = new RunAbort();
+  scope: RunScope | undefined;
+  readonly #agent: AgentOfRuns<State, In, Out, Chunk, Stream, Sent>;
+  /** Until the run begins. */
+  #opening: Promise<Opened<State>> | undefined;
+  #session: OpenSession<State> | undefined;
   #intake: Intake<In, Stream> | undefined;
+  #host: RunHost<In, Stream> | undefined;
   #publisher: Publisher<Stream> | undefined;
-  #hasBegun = false;
-  /** Ends the run at once, whatever its handler is doing. */
-  #leave: (error: AgentFlowError) => void = () => {};
+  /** The handler has been called, and has neither returned nor been left alone. */
+  #isHandling = false;
+  /** While an abort gives the handler time to notice. */
+  #cancelGrace: (() => void) | undefined;
 
-  constructor(request: RunRequest<State, In, Out, Chunk, Stream>) {
-    this.#request = request;
-    const { definition, id, sessionId, options } = request;
-    this.#inbox = new Inbox(definition.maxQueuedInputs);
-    this.#outbox = new Outbox({
-      run: id,
-      maxBufferedChunks: definition.maxBufferedChunks,
-      replayChunks: definition.replayChunks,
-    });
-    this.connection = new RunConnection<Sent, Stream, AgentOutput<State, Out>>({
-      sessionId,
-      policy: options.sendPolicy ?? definition.sendPolicy,
-      inbox: this.#inbox as Inbox<unknown>,
-      outbox: this.#outbox,
-      checkInput: (input) => checked(definition.inputSchema, input, 'input'),
-      onAbort: (error) => {
-        this.#abort.abort(error);
-        this.#intake?.turn?.abort(error);
-        this.#leave(error);
-      },
-      onEnded: request.onEnded,
-    });
+  constructor(
+    agent: AgentOfRuns<State, In, Out, Chunk, Stream, Sent>,
+    id: string,
+    sessionId: string,
+    sendPolicy: SendPolicy | undefined,
+  ) {
+    const { definition } = agent;
+    this.#agent = agent;
+    this.id = id;
+    this.sessionId = sessionId;
+    this.policy = sendPolicy ?? definition.sendPolicy;
+    this.inbox = new Inbox(definition.maxQueuedInputs);
+    this.outbox = new Outbox(id, definition);
+    this.connection = new RunConnection(this);
   }
 
   /** Begins. Whatever goes wrong arrives through the connection. */
-  start(launch: Launch): void {
-    const { connection } = this;
-    const { abortSignal } = this.#request.options;
-    if (abortSignal !== undefined) abortWith(connection, abortSignal);
-    // At once, not when the launch gets round to it: connections have a session in the order they were opened.
-    const opened = silent(this.#open());
-    const settle = (error?: unknown) => {
-      if (!this.#hasBegun) void silent(opened.then(({ session }) => session.release()));
-      if (this.#output === undefined) connection.fail(toAgentFlowError(error));
-      else connection.succeed(this.#output);
-    };
-    // The result is told when what carries the run is done with it, so that its trace is complete by then.
-    launch((scope) => this.#run(scope, opened)).then(() => settle(), settle);
+  start(options: StreamBidiOptions<unknown>, launch: Launch): void {
+    try {
+      const { abortSignal } = options;
+      if (abortSignal !== undefined) abortWith(this.connection, abortSignal);
+      // At once, not when the launch gets round to it: connections have a session in the order they were opened.
+      this.#opening = silent(this.#open(options));
+      launch(this);
+    } catch (error) {
+      this.refuse(error);
+    }
   }
 
-  #open(): Promise<Opened<State>> {
-    const { definition, id, sessionId, options } = this.#request;
-    const abort = this.#abort;
+  begin(scope: RunScope): void {
+    this.scope = scope;
+    void this.#enter(scope);
+  }
+
+  refuse(error: unknown): void {
+    void silent(Promise.resolve(this.#opening).then((opened) => opened?.session.release()));
+    this.connection.fail(toAgentFlowError(error));
+  }
+
+  checkInput(input: Sent): In {
+    return checked(this.#agent.definition.inputSchema, input, 'input');
+  }
+
+  record(input: AcceptedInput): Promise<AcceptedInput> {
+    return this.#session === undefined ? Promise.resolve(input) : this.#session.accept(input);
+  }
+
+  /** The run ends at once, whatever its handler is doing; that has a while to notice, and is then left alone. */
+  onAbort(error: AgentFlowError): void {
+    this.abort.abort(error);
+    this.#intake?.turn?.abort(error);
+    void this.scope?.ended?.(error);
+    const { clock, abortGraceMs } = this.#agent.definition;
+    if (this.#isHandling) this.#cancelGrace = clock.after(abortGraceMs, () => void this.#leave({ error }));
+  }
+
+  onEnded(): void {
+    this.#agent.onEnded(this.connection);
+  }
+
+  #open(options: StreamBidiOptions<unknown>): Promise<Opened<State>> {
+    const { definition } = this.#agent;
     return openSession<State>({
-      sessionId,
+      sessionId: this.sessionId,
       store: definition.store,
       rules: definition.state,
       init: options.init,
       version: options.version,
       policy: options.onBusySession ?? definition.onBusySession,
-      owner: id,
+      owner: this.id,
       clock: definition.clock,
       leaseTtlMs: definition.leaseTtlMs,
       keepVersions: definition.keepVersions,
-      // Made only where there is a store to wait for.
-      get signal() {
-        return abort.signal;
-      },
+      signal: this.abort,
       onLost: (error) => this.connection.fail(error),
     });
   }
 
-  /** Ends with the handler's result, or as soon as the run fails, whether or not the handler notices. */
-  #run(scope: RunScope, opened: Promise<Opened<State>>): Promise<AgentOutput<State, Out>> {
-    return new Promise((resolve, reject) => {
-      this.#leave = reject;
-      if (this.#abort.aborted) reject(this.#abort.reason);
-      const succeed = (output: AgentOutput<State, Out>) => {
-        this.#output = output;
-        resolve(output);
-      };
-      const fail = (error: unknown) => {
-        this.connection.fail(toAgentFlowError(error));
-        reject(error);
-      };
-      this.#work(scope, opened).then(succeed, fail);
-    });
-  }
-
-  async #work(scope: RunScope, opened: Promise<Opened<State>>): Promise<AgentOutput<State, Out>> {
-    this.#hasBegun = true;
-    const { session, lease, pending } = await opened;
+  /** To the call of the handler; what comes after is `#leave`. */
+  async #enter(scope: RunScope): Promise<void> {
+    const opening = this.#opening;
+    this.#opening = undefined;
+    let opened: Opened<State> | undefined;
+    try {
+      opened = await opening;
+    } catch (error) {
+      this.#fail(error);
+    }
+    if (opened === undefined) return;
+    const { session, lease, pending } = opened;
+    const { definition } = this.#agent;
+    this.#session = session;
     this.connection.hasSession = true;
-    this.#publisher = publish(this.#request.definition, lease, this.connection, this.#outbox.log);
-    const intake = this.#newIntake(scope, session);
-    const { streamSchema } = this.#request.definition;
-    const host = new RunHost({ intake, outbox: this.#outbox, streamSchema, abort: this.#abort });
+    this.#publisher = publish(definition, lease, this.connection, this.outbox);
+    const intake = new Intake<In, Stream>(this, scope);
+    this.#intake = intake;
+    this.#isHandling = true;
     try {
       scope.sessionOpened(session.id);
       intake.replay(pending);
-      const result = await this.#handle(scope, session, intake, host);
-      host.end(new AgentFlowError('RUN_ENDED', 'The run has ended: the handler has returned'));
-      intake.end(new AgentFlowError('CONNECTION_CLOSED', 'The agent ended the run before it took this input'));
-      return await this.#result(session, result);
+      this.abort.throwIfAborted();
+      this.#handle(scope, session, intake);
     } catch (error) {
-      // Tell the callers first: giving the session back may take a while.
-      this.connection.fail(toAgentFlowError(error));
-      throw error;
-    } finally {
-      await this.#giveBack(session, intake);
+      await this.#leave({ error });
     }
   }
 
-  #newIntake(scope: RunScope, session: OpenSession<State>): Intake<In, Stream> {
-    const record = (input: AcceptedInput) => session.accept(input);
-    const ends = { inbox: this.#inbox, outbox: this.#outbox };
-    this.#intake = new Intake<In, Stream>({ run: this.#request.id, ...ends, scope, signal: this.#abort, record });
-    return this.#intake;
-  }
-
-  /** The handler's result; after an abort it has a while to notice, and is then left alone. */
-  #handle(
-    scope: RunScope,
-    session: OpenSession<State>,
-    intake: Intake<In, Stream>,
-    host: RunHost<In, Stream>,
-  ): Promise<HandlerResult<Out>> {
-    const { definition, handler } = this.#request;
-    const abort = this.#abort;
-    return new Promise((resolve, reject) => {
-      abort.throwIfAborted();
-      abort.onAbort(() => definition.clock.after(definition.abortGraceMs, () => reject(abort.reason)));
-      const args = withSignal<Omit<HandlerArgs<State, In, Chunk, Stream>, 'signal'>>(abort, {
-        session,
-        inputStream: host.inputStream,
-        responder: new RunResponder<Chunk, Stream>(host),
-        turns: (work, options) => {
-          intake.allowInterrupts();
-          return silent(runTurns(host, work, options));
-        },
-        context: scope.context,
-      });
-      Promise.resolve(handler(args)).then(resolve, reject);
+  #handle(scope: RunScope, session: OpenSession<State>, intake: Intake<In, Stream>): void {
+    const { definition, handler } = this.#agent;
+    const { abort, outbox } = this;
+    const host = new RunHost({ intake, outbox, streamSchema: definition.streamSchema, abort });
+    this.#host = host;
+    const args = withSignal<Omit<HandlerArgs<State, In, Chunk, Stream>, 'signal'>>(abort, {
+      session,
+      inputStream: host.inputStream,
+      responder: new RunResponder<Chunk, Stream>(host),
+      turns: (work, options) => runTurns(host, work, options),
+      context: scope.context,
     });
+    Promise.resolve(handler(args)).then(
+      (result) => this.#leave({ result }),
+      (error) => this.#leave({ error }),
+    );
   }
 
-  async #result(session: OpenSession<State>, result: HandlerResult<Out>): Promise<AgentOutput<State, Out>> {
-    const { definition, sessionId } = this.#request;
-    const output: Out = checked(definition.outputSchema, result?.output, 'output');
+  /** The handler is done, or left alone. Whatever happened, the next connection gets the session. */
+  async #leave(outcome: { readonly result: HandlerResult<Out> } | { readonly error: unknown }): Promise<void> {
+    if (!this.#isHandling) return;
+    this.#isHandling = false;
+    this.#cancelGrace?.();
+    let output: AgentOutput<State, Out> | undefined;
+    try {
+      if ('error' in outcome) throw outcome.error;
+      this.#host?.end(new AgentFlowError('RUN_ENDED', 'The run has ended: the handler has returned'));
+      const tooLate = 'The agent ended the run before it took this input';
+      this.#intake?.end(new AgentFlowError('CONNECTION_CLOSED', tooLate));
+      output = await this.#result(outcome.result);
+    } catch (error) {
+      // Tell the callers first: giving the session back may take a while.
+      this.#fail(error);
+    }
+    try {
+      await this.#giveBack();
+    } catch (error) {
+      this.#fail(error);
+    }
+    if (output === undefined || this.abort.aborted) return;
+    // The result is told when what carries the run is done with it, so that its trace is complete by then.
+    const traced = this.scope?.ended?.(undefined, output);
+    if (traced !== undefined) await traced;
+    this.connection.succeed(output);
+  }
+
+  #fail(error: unknown): void {
+    this.connection.fail(toAgentFlowError(error));
+    // Of a connection that had failed before the run began its trace does not know yet.
+    void this.scope?.ended?.(this.abort.reason);
+  }
+
+  async #result(result: HandlerResult<Out>): Promise<AgentOutput<State, Out>> {
+    const session = this.#session;
+    if (session === undefined) throw new AgentFlowError('RUN_ENDED', 'The run has no session');
+    const { sessionId } = this;
+    const output: Out = checked(this.#agent.definition.outputSchema, result?.output, 'output');
     await rememberArtifacts(session, result?.artifacts ?? []);
     await session.end(new AgentFlowError('RUN_ENDED', 'The run has ended: its session can no longer be changed'));
     const { artifacts, state } = session;
@@ -198,13 +232,15 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent> {
     };
   }
 
-  /** Whatever happened, the next connection gets the session; a store that cannot be reached lets it go by its lease. */
-  async #giveBack(session: OpenSession<State>, intake: Intake<In, Stream>): Promise<void> {
-    const error = this.#abort.reason;
-    await intake.finish(error);
-    await session.end(error ?? new AgentFlowError('RUN_ENDED', 'The run has ended'));
+  /** A store that cannot be reached lets the session go by its lease. */
+  async #giveBack(): Promise<void> {
+    const error = this.abort.reason;
+    // First, because a store that does not answer what the intake records must let the session go, too.
+    const saved = this.#session?.end(error ?? new AgentFlowError('RUN_ENDED', 'The run has ended'));
+    await this.#intake?.finish(error);
+    await saved;
     await this.#publisher?.end(error);
-    await session.release().catch(() => {});
+    await this.#session?.release().catch(() => {});
   }
 }
 

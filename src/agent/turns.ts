@@ -1,35 +1,81 @@
 import { type AgentFlowError, toAgentFlowError } from '../errors.js';
 import type { Turn, TurnsOptions } from './agent.js';
+import type { InputReader } from './intake.js';
 import type { AbortState } from './run-abort.js';
 import type { ActiveTurn } from './turn.js';
 
 /** What the loop needs of its run. */
 export interface TurnsHost<In, Stream> {
-  readonly inputStream: AsyncIterable<In>;
   readonly abort: AbortState;
+  /** Takes the next input for a reader whose turns can be cut short. */
+  readInput(reader: InputReader<In>): void;
   /** The turn of the input that was just taken. */
   currentTurn(): ActiveTurn<In, Stream> | undefined;
   /** Ends the current turn. */
   closeTurn(interrupted: boolean, error?: AgentFlowError): Promise<void>;
 }
 
+const noOptions = {};
+
+type TurnWork<In> = (input: In, turn: Turn<In>) => void | Promise<void>;
+
 /**
  * One input at a time until there are no more. A turn that throws takes nothing with it: the inputs behind it are
- * answered, and only then the first error nobody answered is thrown.
+ * answered, and only then the first error nobody answered is thrown. Who ignores that hears nothing of it.
  */
-export async function runTurns<In, Stream>(
+export function runTurns<In, Stream>(
   host: TurnsHost<In, Stream>,
-  work: (input: In, turn: Turn<In>) => void | Promise<void>,
-  options: TurnsOptions<In, Stream> = {},
+  work: TurnWork<In>,
+  options: TurnsOptions<In, Stream> = noOptions,
 ): Promise<void> {
-  let unanswered: AgentFlowError | undefined;
-  for await (const input of host.inputStream) {
-    const turn = host.currentTurn();
-    if (turn === undefined) return;
-    const error = await runTurn(host, turn, input, work, options);
-    unanswered ??= error;
+  const loop = new TurnLoop(host, work, options);
+  host.readInput(loop);
+  return loop.over;
+}
+
+/** Such a loop. It waits as an object: an async function that waits takes more memory than most of what a run holds. */
+class TurnLoop<In, Stream> implements InputReader<In> {
+  readonly over: Promise<void>;
+  #settle: (outcome?: Promise<never>) => void = () => {};
+  readonly #host: TurnsHost<In, Stream>;
+  readonly #work: TurnWork<In>;
+  readonly #options: TurnsOptions<In, Stream>;
+  #unanswered: AgentFlowError | undefined;
+
+  constructor(host: TurnsHost<In, Stream>, work: TurnWork<In>, options: TurnsOptions<In, Stream>) {
+    this.#host = host;
+    this.#work = work;
+    this.#options = options;
+    this.over = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
   }
-  if (unanswered !== undefined) throw unanswered;
+
+  resolve(next: IteratorResult<In, undefined>): void {
+    const turn = next.done ? undefined : this.#host.currentTurn();
+    if (next.done || turn === undefined) this.#end();
+    else void this.#run(turn, next.value);
+  }
+
+  reject(error: unknown): void {
+    this.over.catch(() => {});
+    this.#settle(Promise.reject(error));
+  }
+
+  async #run(turn: ActiveTurn<In, Stream>, input: In): Promise<void> {
+    try {
+      const error = await runTurn(this.#host, turn, input, this.#work, this.#options);
+      this.#unanswered ??= error;
+      this.#host.readInput(this);
+    } catch (error) {
+      this.reject(error);
+    }
+  }
+
+  #end(): void {
+    if (this.#unanswered === undefined) this.#settle();
+    else this.reject(this.#unanswered);
+  }
 }
 
 /** Answers the error of a turn that failed and that nobody answered. */
@@ -37,7 +83,7 @@ async function runTurn<In, Stream>(
   host: TurnsHost<In, Stream>,
   turn: ActiveTurn<In, Stream>,
   input: In,
-  work: (input: In, turn: Turn<In>) => void | Promise<void>,
+  work: TurnWork<In>,
   { onError, onInterrupt }: TurnsOptions<In, Stream>,
 ): Promise<AgentFlowError | undefined> {
   turn.startWork(onInterrupt !== undefined);

@@ -37,6 +37,9 @@ export interface LogFollower {
   logGrew(): void;
 }
 
+/** Where every log begins. */
+const beginning: Place = { index: 0, turn: 0, attempt: 1, seq: 0 };
+
 /** Forgotten entries are cut off in blocks, so that cutting costs nothing per chunk. */
 const cutBlock = 1_024;
 
@@ -47,8 +50,8 @@ const cutBlock = 1_024;
 export class ChunkLog<Stream> {
   readonly #keep: number;
   #entries: LogEntry<Stream>[] = [];
-  #start: Place = { index: 0, turn: 0, attempt: 1, seq: 0 };
-  #waiting: (() => void)[] = [];
+  #start: Place = beginning;
+  #waiting: (() => void)[] | undefined;
   /** At most one; others wait for {@link grown}. */
   follower: LogFollower | undefined;
 
@@ -73,18 +76,21 @@ export class ChunkLog<Stream> {
 
   append(entry: LogEntry<Stream>): void {
     this.#entries.push(entry);
-    if (this.#waiting.length > 0) this.wake();
+    if (this.#waiting !== undefined) this.wake();
     this.follower?.logGrew();
   }
 
   /** The next entry, or the end of the run, or nothing: resolves at the next `wake`. */
   grown(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return new Promise((resolve) => {
+      this.#waiting ??= [];
+      this.#waiting.push(resolve);
+    });
   }
 
   wake(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
     for (const resolve of waiting) resolve();
   }
 

@@ -28,6 +28,12 @@ export interface RunningTurn<In> {
   interrupt(reason?: unknown): boolean;
 }
 
+/** Who takes the inputs. */
+export interface InputTaker<In> {
+  /** The next input, `undefined` when there will be none. Must not throw. */
+  taken(entry: WaitingInput<In> | undefined): void;
+}
+
 /** Ids a connection remembers by itself; a store remembers all of them. */
 const rememberedIds = 10_000;
 
@@ -35,8 +41,9 @@ const rememberedIds = 10_000;
 export class Inbox<In> {
   readonly #maxQueued: number;
   #known: Map<string, Promise<SendReceipt>> | undefined;
-  #queue: WaitingInput<In>[] = [];
-  #takers: readonly ((entry: WaitingInput<In> | undefined) => void)[] = [];
+  /** Undefined while nothing waits: an empty list that was used still has its room. */
+  #queue: WaitingInput<In>[] | undefined;
+  #taker: InputTaker<In> | undefined;
   /** An input has been taken whose turn has not begun yet. */
   #isStarting = false;
   /** Somebody wants the turn that is about to begin cut short, and to know whether it was. */
@@ -74,17 +81,15 @@ export class Inbox<In> {
   /** Puts inputs of an earlier run ahead of everything. */
   replay(entries: readonly WaitingInput<In>[]): void {
     for (const entry of entries) if (entry.id !== undefined) this.#remember(entry.id, entry.receipt.promise);
-    this.#queue = [...entries, ...this.#queue];
-    this.#wakeTakers();
+    if (entries.length > 0) this.#queue = [...entries, ...(this.#queue ?? [])];
+    this.#wakeTaker();
   }
 
-  /** The next input, `undefined` when there will be none. */
-  take(): Promise<WaitingInput<In> | undefined> {
+  /** Gives the next input to the taker, at once if there is one. There is one taker at a time. */
+  take(taker: InputTaker<In>): void {
     this.#endStart(undefined);
-    return new Promise((resolve) => {
-      this.#takers = this.#takers.concat(resolve);
-      this.#serveTakers();
-    });
+    this.#taker = taker;
+    this.#serveTaker();
   }
 
   /** The turn of the input that was taken last has begun. */
@@ -107,7 +112,7 @@ export class Inbox<In> {
   /** No more input; what waits is still taken. */
   close(): void {
     this.#isClosed = true;
-    this.#wakeTakers();
+    this.#wakeTaker();
   }
 
   /** The run is over: what waits is refused. */
@@ -115,8 +120,8 @@ export class Inbox<In> {
     this.#closedBy ??= error;
     this.close();
     const refused = this.#queue;
-    this.#queue = [];
-    for (const { receipt } of refused) receipt.reject(error);
+    this.#queue = undefined;
+    for (const { receipt } of refused ?? []) receipt.reject(error);
     this.#endStart(undefined);
   }
 
@@ -129,31 +134,37 @@ export class Inbox<In> {
   }
 
   #place(entry: WaitingInput<In>, policy: SendPolicy): AgentFlowError | undefined {
-    const isBusy = this.#running !== undefined || this.#isStarting || this.#queue.length > 0;
+    const isBusy = this.#running !== undefined || this.#isStarting || this.#queue !== undefined;
     if (policy === 'reject' && isBusy) return new AgentFlowError('TURN_BUSY', 'The agent is still answering');
     if (policy === 'steer' && this.#running?.isListening()) {
       this.#running.steer(entry, (missed) => this.#enqueue(missed));
       return undefined;
     }
-    if (this.#queue.length >= this.#maxQueued) {
+    if ((this.#queue?.length ?? 0) >= this.#maxQueued) {
       return new AgentFlowError('INPUT_QUEUE_FULL', `${this.#maxQueued} inputs already wait for the agent`);
     }
-    if (entry.isUrgent) {
-      this.interrupt();
-      const firstOther = this.#queue.findIndex(({ isUrgent }) => !isUrgent);
-      this.#queue.splice(firstOther < 0 ? this.#queue.length : firstOther, 0, entry);
-    } else {
-      this.#queue.push(entry);
-    }
-    this.#wakeTakers();
+    if (entry.isUrgent) this.interrupt();
+    this.#putInLine(entry);
     return undefined;
   }
 
   /** Puts an input in line that was meant for a turn that has ended. */
   #enqueue(entry: WaitingInput<In>): void {
     if (this.#closedBy !== undefined) entry.receipt.reject(this.#closedBy);
-    else this.#queue.push(entry);
-    this.#wakeTakers();
+    else this.#putInLine(entry);
+  }
+
+  /** Behind all others, or if it is urgent behind those that are. */
+  #putInLine(entry: WaitingInput<In>): void {
+    if (this.#queue === undefined) {
+      this.#queue = [entry];
+    } else if (entry.isUrgent) {
+      const firstOther = this.#queue.findIndex(({ isUrgent }) => !isUrgent);
+      this.#queue.splice(firstOther < 0 ? this.#queue.length : firstOther, 0, entry);
+    } else {
+      this.#queue.push(entry);
+    }
+    this.#wakeTaker();
   }
 
   #remember(id: string, receipt: Promise<SendReceipt>): void {
@@ -164,18 +175,18 @@ export class Inbox<In> {
   }
 
   /** A step later, so that an input which is to come before others still can. */
-  #wakeTakers(): void {
-    if (this.#takers.length > 0) queueMicrotask(() => this.#serveTakers());
+  #wakeTaker(): void {
+    if (this.#taker !== undefined) queueMicrotask(() => this.#serveTaker());
   }
 
-  #serveTakers(): void {
-    while (this.#takers.length > 0 && (this.#queue.length > 0 || this.#isClosed)) {
-      const [taker, ...others] = this.#takers;
-      const entry = this.#queue.shift();
-      this.#takers = others;
-      this.#isStarting = entry !== undefined;
-      taker?.(entry);
-    }
+  #serveTaker(): void {
+    const taker = this.#taker;
+    if (taker === undefined || (this.#queue === undefined && !this.#isClosed)) return;
+    const entry = this.#queue?.shift();
+    if (this.#queue?.length === 0) this.#queue = undefined;
+    this.#taker = undefined;
+    this.#isStarting = entry !== undefined;
+    taker.taken(entry);
   }
 }
 

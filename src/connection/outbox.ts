@@ -7,9 +7,7 @@ import type { WatchEvent, WatchOptions } from './connection.js';
 import { type RunEnding, watchLog } from './watching.js';
 
 /** Bounds of an {@link Outbox}, in chunks. */
-export interface OutboxOptions {
-  /** The run, for cursors. */
-  readonly run: string;
+export interface OutboxBounds {
   /** Chunks that may wait for the reader before `send` makes the handler wait. */
   readonly maxBufferedChunks: number;
   /** Chunks that are kept for watchers after the reader has had them. */
@@ -51,12 +49,15 @@ interface WaitingRead<Stream> {
 
 /** Chunks on their way to one reader and any number of watchers. */
 export class Outbox<Stream> {
-  readonly #options: OutboxOptions;
-  readonly #log: ChunkLog<Stream>;
+  /** The run, for cursors. */
+  readonly run: string;
+  readonly #bounds: OutboxBounds;
+  /** Made when somebody asks: a run that has said nothing needs none. */
+  #log: ChunkLog<Stream> | undefined;
   #read = 0;
   #unreadChunks = 0;
-  /** The turn whose end is read next. */
-  #turn: ReadTurn = { end: undefined };
+  /** The turn whose end is read next, if anybody reads it. */
+  #turn: ReadTurn | undefined;
   #firstWaiting: WaitingRead<Stream> | undefined;
   #isDeliveryDue = false;
   /** Shared by all who wait for room, so that a handler that does not await piles up no promises. */
@@ -69,26 +70,23 @@ export class Outbox<Stream> {
   #isInputClosed = false;
   #end: RunEnding | undefined;
 
-  constructor(options: OutboxOptions) {
-    this.#options = options;
-    this.#log = new ChunkLog(options.replayChunks);
-  }
-
-  /** The run, for cursors. */
-  get run(): string {
-    return this.#options.run;
+  /** @param run its id */
+  constructor(run: string, bounds: OutboxBounds) {
+    this.run = run;
+    this.#bounds = bounds;
   }
 
   /** All that was sent, for those who follow the run. */
   get log(): ChunkLog<Stream> {
+    this.#log ??= new ChunkLog(this.#bounds.replayChunks);
     return this.#log;
   }
 
   /** Adds a chunk; resolves when there is room for the next one. Throws `CHUNK_BUFFER_FULL` far beyond the bound. */
   send(chunk: Stream): Promise<void> {
     if (this.#end !== undefined) return noWait;
-    if (this.#unreadChunks >= this.#options.maxBufferedChunks * unawaitedFactor) throw this.#overflow();
-    this.#log.append(chunk);
+    if (this.#unreadChunks >= this.#bounds.maxBufferedChunks * unawaitedFactor) throw this.#overflow();
+    this.log.append(chunk);
     this.#unreadChunks += 1;
     if (this.#hasRoom) this.#deliverSoon();
     else this.#deliver();
@@ -104,7 +102,7 @@ export class Outbox<Stream> {
 
   /** Ends the reader's loop; with an error, by throwing it there. What has just ended is not ended again. */
   endTurn(interrupted: boolean, error?: AgentFlowError): void {
-    if (this.#log.at(this.#log.end - 1) instanceof TurnEnd) return;
+    if (this.log.at(this.log.end - 1) instanceof TurnEnd) return;
     this.#mark(new TurnEnd(interrupted, error));
   }
 
@@ -112,7 +110,7 @@ export class Outbox<Stream> {
   end(error?: AgentFlowError): void {
     if (this.#end !== undefined) return;
     this.#end = { error };
-    this.#log.wake();
+    this.log.wake();
     this.#deliver();
     this.#releaseSenders();
   }
@@ -150,11 +148,11 @@ export class Outbox<Stream> {
   }
 
   watch(options: WatchOptions = {}): AsyncIterableIterator<WatchEvent<Stream>> {
-    return watchLog({ run: this.#options.run, log: this.#log, end: () => this.#end }, options);
+    return watchLog({ run: this.run, log: this.log, end: () => this.#end }, options);
   }
 
   get #hasRoom(): boolean {
-    return this.#unreadChunks < this.#options.maxBufferedChunks;
+    return this.#unreadChunks < this.#bounds.maxBufferedChunks;
   }
 
   /**
@@ -180,13 +178,14 @@ export class Outbox<Stream> {
 
   #mark(mark: TurnStart | TurnEnd): void {
     if (this.#end !== undefined) return;
-    this.#log.append(mark);
+    this.log.append(mark);
     this.#deliver();
   }
 
   #next(reader: Reader): Promise<IteratorResult<Stream, undefined>> {
     if (reader.isDone) return Promise.resolve(finished);
     if (reader.turn === undefined) {
+      this.#turn ??= { end: undefined };
       reader.turn = this.#turn;
       this.#liveReaders += 1;
       this.#wasRead = true;
@@ -257,17 +256,22 @@ export class Outbox<Stream> {
   #takeNow(reader: Reader): Stream | TurnEnd | typeof nothing {
     // Another reader of the same turn has come to its end.
     if (reader.turn?.end !== undefined && !reader.acrossTurns) return reader.turn.end;
-    while (this.#read < this.#log.end) {
-      const entry = this.#log.at(this.#read) as Stream | TurnStart | TurnEnd;
+    while (this.#read < this.log.end) {
+      const entry = this.log.at(this.#read) as Stream | TurnStart | TurnEnd;
       this.#read += 1;
-      if (entry instanceof TurnEnd) this.#turn = followingTurn(this.#turn, entry);
+      if (entry instanceof TurnEnd) this.#endReadTurn(entry);
       else if (!(entry instanceof TurnStart)) this.#unreadChunks -= 1;
-      this.#log.forget(this.#read);
+      this.log.forget(this.#read);
       if (this.#room !== undefined && this.#hasRoom) this.#releaseSenders();
       const isForReader = entry instanceof TurnEnd ? !reader.acrossTurns : !(entry instanceof TurnStart);
       if (isForReader) return entry as Stream | TurnEnd;
     }
     return this.#end === undefined ? nothing : new TurnEnd(false, this.#end.error);
+  }
+
+  #endReadTurn(end: TurnEnd): void {
+    if (this.#turn !== undefined) this.#turn.end = end;
+    this.#turn = undefined;
   }
 
   #releaseSenders(): void {
@@ -278,22 +282,17 @@ export class Outbox<Stream> {
   #discardIfUnread(): void {
     const isUnread = this.#isOutputAwaited && this.#liveReaders === 0 && (!this.#wasRead || this.#isInputClosed);
     if (!isUnread || this.#hasRoom) return;
-    this.#read = this.#log.end;
+    this.#read = this.log.end;
     this.#unreadChunks = 0;
-    this.#log.forget(this.#read);
+    this.log.forget(this.#read);
     this.#releaseSenders();
   }
 
   #overflow(): AgentFlowError {
-    const limit = this.#options.maxBufferedChunks * unawaitedFactor;
+    const limit = this.#bounds.maxBufferedChunks * unawaitedFactor;
     return new AgentFlowError(
       'CHUNK_BUFFER_FULL',
       `More than ${limit} chunks wait for a reader; await responder.send to be held back`,
     );
   }
-}
-
-function followingTurn(turn: ReadTurn, end: TurnEnd): ReadTurn {
-  turn.end = end;
-  return { end: undefined };
 }

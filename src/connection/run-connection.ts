@@ -9,14 +9,14 @@ import type { Outbox } from './outbox.js';
 export interface RunConnectionParts<In, Stream> {
   readonly sessionId: string;
   readonly policy: SendPolicy;
-  readonly inbox: Inbox<unknown>;
+  readonly inbox: Pick<Inbox<unknown>, 'closedBy' | 'close' | 'end' | 'interrupt' | 'isClosed' | 'send'>;
   readonly outbox: Outbox<Stream>;
   /** The input as the agent will see it. Throws `InvalidValueError`. */
-  readonly checkInput: (input: In) => unknown;
-  /** Called once, at the first `abort`, before anybody is told. */
-  readonly onAbort: (error: AgentFlowError) => void;
+  checkInput(input: In): unknown;
+  /** Called once, when the run ends before its time, before anybody is told. */
+  onAbort(error: AgentFlowError): void;
   /** Called once, when the run is over, before anybody is told. */
-  readonly onEnded?: () => void;
+  onEnded?(): void;
 }
 
 /** A connection to an agent that runs in this process. */
@@ -42,13 +42,13 @@ export class RunConnection<In, Stream, Output> implements Connection<In, Stream,
   }
 
   send(input: In, options: SendOptions = {}): Promise<SendReceipt> {
-    const { inbox, checkInput, policy } = this.#parts;
+    const { inbox, policy } = this.#parts;
     if (inbox.isClosed) {
       const why = inbox.closedBy === undefined ? 'the connection was closed' : 'the run has ended';
       throw new AgentFlowError('CONNECTION_CLOSED', `Cannot send: ${why}`, { cause: inbox.closedBy });
     }
     assertSendOptions(options);
-    return inbox.send(checkInput(input), options.id, options.policy ?? policy);
+    return inbox.send(this.#parts.checkInput(input), options.id, options.policy ?? policy);
   }
 
   /** The run, as in its cursors. */

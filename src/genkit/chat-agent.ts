@@ -162,7 +162,7 @@ async function serve(face: Face, side: SideChannel, scope: RunScope): Promise<Ag
     open: (observer) => {
       const context = observedContext(side.context, observer);
       const { signal: abortSignal } = controller;
-      return face.runs.open({ ...options, context, abortSignal }, (body) => body(within(scope, context)));
+      return face.runs.open({ ...options, context, abortSignal }, (run) => run.begin(within(scope, context)));
     },
   });
   const abort = () => {

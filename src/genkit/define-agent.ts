@@ -4,9 +4,11 @@ import { AgentCore } from '../agent/define-agent.js';
 import { agentDefinition } from '../agent/definition.js';
 import type { RunConnection } from '../connection/run-connection.js';
 import { AgentFlowError, InvalidValueError, isAgentFlowError, toAgentFlowError } from '../errors.js';
+import { type AgentFlow, launcherOf } from './carried-run.js';
 import { observable } from './chat/observed-run.js';
 import { type ChatAgent, type ChatRuns, defineChatAgent } from './chat-agent.js';
-import { type AgentFlow, defineAgentFlow, launchIn } from './flow.js';
+import { defineAgentFlow } from './flow.js';
+import { tellOfAbsentTelemetryOnce } from './telemetry-failures.js';
 
 /** State of an agent without `stateSchema`. */
 type AnyState = z.ZodDefault<z.ZodRecord<z.ZodString, z.ZodUnknown>>;
@@ -77,6 +79,7 @@ export function defineAgent<
   >;
   const definition = agentDefinition(config);
   claimName(ai, definition.name);
+  tellOfAbsentTelemetryOnce();
   const core = new AgentCore<
     State,
     z.output<InputSchema>,
@@ -87,8 +90,8 @@ export function defineAgent<
   >(definition, observable(handler));
   const chatAgent = defineChatAgent<State>(ai, definition, config, core as unknown as ChatRuns);
   const flow = defineAgentFlow(ai, definition, config.description, core);
-  const streamBidi = (options: StreamBidiOptions<z.input<StateSchema>> = {}) =>
-    core.open(options, launchIn(flow, options));
+  const launch = launcherOf(flow);
+  const streamBidi = (options: StreamBidiOptions<z.input<StateSchema>> = {}) => core.open(options, launch(options));
   const agent: Omit<Defined, 'chatAgent'> = {
     name: definition.name,
     flow,

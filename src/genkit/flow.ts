@@ -1,5 +1,5 @@
 /** An agent as a Genkit bidi flow: what the Dev UI lists and runs, and what carries every run of our own. */
-import type { Action, Genkit, z } from 'genkit';
+import type { Genkit } from 'genkit';
 import { logger } from 'genkit/logging';
 import { toJsonSchema } from 'genkit/schema';
 import { AgentInitSchema, agentOutputSchema } from '../../schemas/index.js';
@@ -10,10 +10,8 @@ import type { AgentDefinition } from '../agent/definition.js';
 import type { Launch, RunScope } from '../agent/runtime.js';
 import type { RunConnection } from '../connection/run-connection.js';
 import { InvalidValueError, toAgentFlowError } from '../errors.js';
+import { type AgentFlow, CarriedRun } from './carried-run.js';
 import { withTurnSpans } from './spans.js';
-
-/** A Genkit action that runs an agent. */
-export type AgentFlow = Action<z.ZodTypeAny, z.ZodTypeAny, z.ZodTypeAny>;
 
 /** What a flow function is given beside its input. */
 interface SideChannel {
@@ -22,28 +20,6 @@ interface SideChannel {
   readonly context: Record<string, unknown>;
   readonly abortSignal: AbortSignal;
   readonly sendChunk: (chunk: unknown) => void;
-}
-
-/** The (empty) input stream of a run that was opened in this process. It is how the flow finds what to run. */
-class CarriedRun<Output> implements AsyncIterable<never> {
-  /** What the run was ended by: Genkit writes a trace id on what is thrown through it, which not every value survives. */
-  failure: { readonly error: unknown } | undefined;
-  readonly #body: (scope: RunScope) => Promise<Output>;
-
-  constructor(body: (scope: RunScope) => Promise<Output>) {
-    this.#body = body;
-  }
-
-  run(scope: RunScope): Promise<unknown> {
-    return this.#body(scope).then(forTrace, (error: unknown) => {
-      this.failure = { error };
-      throw error;
-    });
-  }
-
-  [Symbol.asyncIterator](): AsyncIterator<never, undefined> {
-    return { next: async () => ({ value: undefined, done: true }) };
-  }
 }
 
 /** Defines the flow of an agent and answers it with its JSON schemas in place. */
@@ -66,7 +42,7 @@ export function defineAgentFlow<State, In, Out, Chunk, Stream, Sent>(
   // end the stream at the first bad input. We check with Zod; the schemas are put in place below, for those who list.
   const flow = ai.defineFlow({ name, metadata }, (_input, { inputStream, init, context, abortSignal, sendChunk }) => {
     const actionContext = context ?? {};
-    if (inputStream instanceof CarriedRun) return withTurnSpans(name, actionContext, (scope) => inputStream.run(scope));
+    if (inputStream instanceof CarriedRun) return inputStream.carry(actionContext);
     const side = { inputStream, init, context: actionContext, abortSignal, sendChunk };
     return withTurnSpans(name, actionContext, (scope) => serve(core, side, scope));
   });
@@ -80,19 +56,6 @@ export function defineAgentFlow<State, In, Out, Chunk, Stream, Sent>(
   return flow;
 }
 
-/** Launches runs inside the flow, so that they are traced like every other run of it. */
-export function launchIn(flow: AgentFlow, options: StreamBidiOptions<unknown>): Launch {
-  return (body) => {
-    const inputStream = new CarriedRun(body);
-    const { sessionId, version, context, abortSignal, telemetryLabels, onTraceStart } = options;
-    const init = given({ sessionId, version });
-    const carried = { inputStream, init, ...given({ context, abortSignal, telemetryLabels, onTraceStart }) };
-    return flow.run(undefined, carried).catch((error: unknown) => {
-      throw inputStream.failure === undefined ? error : inputStream.failure.error;
-    });
-  };
-}
-
 /** The options that were given: Genkit treats `undefined` as a value. */
 function given<Options extends object>(
   options: Options,
@@ -100,12 +63,6 @@ function given<Options extends object>(
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
     [Key in keyof Options]?: Exclude<Options[Key], undefined>;
   };
-}
-
-/** Genkit writes a run's result on its span. The whole state there would make every run cost what its history does. */
-function forTrace(output: unknown): unknown {
-  const { state: _, ...rest } = output as AgentOutput<unknown, unknown>;
-  return rest;
 }
 
 /** A run that Genkit carries: the Dev UI, `flow:run`, Express. Inputs come as a stream, chunks leave by callback. */
@@ -118,7 +75,7 @@ async function serve<State, Out, Stream, Sent>(
 ): Promise<AgentOutput<State, Out>> {
   const { sessionId, version, init: state } = checked(AgentInitSchema, init ?? {}, 'init');
   const options = given({ sessionId, version, init: state, context, abortSignal });
-  const connection = core.open(options, (body) => body(scope));
+  const connection = core.open(options, (run) => run.begin(scope));
   void feed(connection, inputStream as AsyncIterable<Sent>);
   const output = connection.output();
   output.catch(() => {});

@@ -9,27 +9,27 @@ import { errorOf, Gate, quiet, stateOf } from '../support/waiting.js';
 /** An intake with a book in which everything that is recorded stands. */
 function intake(record?: (input: AcceptedInput) => Promise<AcceptedInput>) {
   const inbox = new Inbox<string>(100);
-  const outbox = new Outbox<string>({ run: 'run', maxBufferedChunks: 10, replayChunks: 10 });
+  const outbox = new Outbox<string>('run', { maxBufferedChunks: 10, replayChunks: 10 });
   const controller = new AbortController();
   const book: string[] = [];
   const turns: string[] = [];
   const entry = ({ id, turn, attempt, done }: AcceptedInput) => `${id} turn ${turn} #${attempt}${done ? ' done' : ''}`;
-  const taken = new Intake<string, string>({
-    run: 'run',
+  const run = {
+    id: 'run',
     inbox,
     outbox,
-    signal: controller.signal,
-    scope: {
-      context: {},
-      sessionOpened: () => {},
-      startTurn: ({ number }) => {
-        turns.push(`begin ${number}`);
-        return (error) => turns.push(`end ${number}${error === undefined ? '' : ' with an error'}`);
-      },
-    },
-    record: async (input) => {
+    abort: controller.signal,
+    record: async (input: AcceptedInput) => {
       book.push(entry(input));
       return (await record?.(input)) ?? input;
+    },
+  };
+  const taken = new Intake<string, string>(run, {
+    context: {},
+    sessionOpened: () => {},
+    startTurn: ({ number }) => {
+      turns.push(`begin ${number}`);
+      return (error) => turns.push(`end ${number}${error === undefined ? '' : ' with an error'}`);
     },
   });
   return { intake: taken, inbox, controller, book, turns };

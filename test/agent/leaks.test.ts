@@ -74,6 +74,25 @@ describe('after a thousand runs on one id', () => {
   });
 });
 
+it('an aborted run whose handler has ended is not held by the time it was given', async () => {
+  const refs: WeakRef<object>[] = [];
+  const agent = testAgent({ clock, abortGraceMs: 60_000 }, async ({ turns, responder }) => {
+    refs.push(new WeakRef(responder));
+    await turns(() => {});
+    return { output: null };
+  });
+  const run = async () => {
+    const conn = agent.open();
+    refs.push(new WeakRef(conn));
+    await conn.send('go');
+    conn.abort();
+    await conn.done;
+  };
+  for (let number = 0; number < 100; number++) await run();
+  expect(refs).toHaveLength(200);
+  expect(await stillHeld(refs)).toBeLessThan(20);
+});
+
 describe('a long run', () => {
   it('holds no more than its bounds: inputs, receipts, turns and chunks go', async () => {
     const refs: WeakRef<object>[] = [];

@@ -6,7 +6,7 @@ import { AgentFlowError } from '../../src/errors.js';
 import { collect, errorOf, quiet } from '../support/waiting.js';
 
 function responder(streamSchema: z.ZodTypeAny, rest: Partial<ResponderHost<unknown>> = {}) {
-  const outbox = new Outbox<unknown>({ run: 'run', maxBufferedChunks: 2, replayChunks: 10 });
+  const outbox = new Outbox<unknown>('run', { maxBufferedChunks: 2, replayChunks: 10 });
   const sent: unknown[] = [];
   const host: ResponderHost<unknown> = {
     outbox,

@@ -1,6 +1,7 @@
 import { describe, expect, it, test } from 'vitest';
 import { RunAbort, withSignal } from '../../src/agent/run-abort.js';
 import { AgentFlowError } from '../../src/errors.js';
+import { MemorySessionStore } from '../../src/stores/memory.js';
 import { echoAgent } from '../support/agents.js';
 import { take } from '../support/waiting.js';
 
@@ -25,14 +26,25 @@ describe('an abort', () => {
     expect([abort.signal.aborted, abort.signal.reason]).toEqual([true, first]);
   });
 
-  it('happens once; its listener is told after the signal', () => {
+  it('happens once', () => {
     const abort = new RunAbort();
-    const told: string[] = [];
-    abort.signal.addEventListener('abort', () => told.push('signal'));
-    abort.onAbort(() => told.push('listener'));
+    const told: unknown[] = [];
+    abort.signal.addEventListener('abort', () => told.push(abort.signal.reason));
     abort.abort(first);
     abort.abort(second);
-    expect([told, abort.signal.reason]).toEqual([['signal', 'listener'], first]);
+    expect([told, abort.reason]).toEqual([[first], first]);
+  });
+
+  it('lets who has to wait listen', () => {
+    const abort = new RunAbort();
+    const told: string[] = [];
+    const leave = () => told.push('left');
+    abort.removeEventListener('abort', leave);
+    abort.addEventListener('abort', leave);
+    abort.removeEventListener('abort', leave);
+    abort.addEventListener('abort', () => told.push('stayed'), { once: true });
+    abort.abort(first);
+    expect(told).toEqual(['stayed']);
   });
 });
 
@@ -42,7 +54,7 @@ describe('an object with a signal', () => {
     const object = withSignal(abort, { name: 'args' });
     const { signal } = object;
     const copy = { ...object };
-    expect(Object.keys(object)).toEqual(['name', 'signal']);
+    expect(Object.keys(object)).toEqual(['signal', 'name']);
     expect([copy.signal, copy.name, Reflect.get(new Proxy(object, {}), 'signal')]).toEqual([signal, 'args', signal]);
     abort.abort(first);
     expect(copy.signal.reason).toBe(first);
@@ -59,16 +71,22 @@ describe('an object with a signal', () => {
   });
 });
 
-test('a run whose handler does not ask for its signal has none, through its turns and to its end', async () => {
-  const made = await countControllers(async () => {
-    const connection = echoAgent().open();
-    void connection.send('a');
-    expect(await take(connection.receive(), 2)).toEqual(['a!', 'a?']);
-    connection.close();
-    await connection.output();
-  });
-  expect(made).toBe(0);
-});
+test.each([
+  ['without a store', undefined],
+  ['with one', new MemorySessionStore()],
+])(
+  'a run whose handler does not ask for its signal has none, through its turns and to its end, %s',
+  async (_, store) => {
+    const made = await countControllers(async () => {
+      const connection = echoAgent(store).open();
+      void connection.send('a');
+      expect(await take(connection.receive(), 2)).toEqual(['a!', 'a?']);
+      connection.close();
+      await connection.output();
+    });
+    expect(made).toBe(0);
+  },
+);
 
 /** How many abort controllers the work makes. */
 function countControllers(work: () => void): number;

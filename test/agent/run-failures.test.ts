@@ -1,9 +1,12 @@
 /** A handler may throw anything at all; what callers get is always one typed error. */
 import { describe, expect, it } from 'vitest';
-import type { HandlerArgs } from '../../src/agent/agent.js';
+import type { AgentConfig, HandlerArgs } from '../../src/agent/agent.js';
+import { AgentCore } from '../../src/agent/define-agent.js';
+import { agentDefinition } from '../../src/agent/definition.js';
+import type { Launch } from '../../src/agent/runtime.js';
 import { AgentFlowError, isAgentFlowError } from '../../src/errors.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
-import { testAgent } from '../support/agents.js';
+import { launcher, testAgent } from '../support/agents.js';
 import { UnsteadyStore } from '../support/unsteady-store.js';
 import { collectToError, errorOf, quiet } from '../support/waiting.js';
 
@@ -168,5 +171,28 @@ describe('a store that fails', () => {
     };
     const conn = testAgent({ store }, async () => ({ output: 1 })).open();
     expect((await conn.output()).output).toBe(1);
+  });
+});
+
+describe('what carries a run', () => {
+  it.each<[string, Launch]>([
+    [
+      'throws',
+      () => {
+        throw new TypeError('no way');
+      },
+    ],
+    ['refuses it', (run) => run.refuse(new TypeError('no way'))],
+    ['refuses it later', (run) => void quiet().then(() => run.refuse(new TypeError('no way')))],
+  ])('%s: the run fails, and the session is given back', async (_, launch) => {
+    const store = new MemorySessionStore();
+    const handler = async () => ({ output: null });
+    const core = new AgentCore(agentDefinition({ name: 'carried', store } as AgentConfig), handler);
+    const conn = core.open({ sessionId: 's' }, launch);
+    expect(await conn.done).toMatchObject({ error: { code: 'HANDLER_FAILED', message: 'no way' } });
+    expect(core.isRunning('s')).toBe(false);
+    await quiet();
+    const next = core.open({ sessionId: 's', onBusySession: 'reject' }, launcher());
+    expect(await next.done).toMatchObject({ finishReason: 'stop' });
   });
 });

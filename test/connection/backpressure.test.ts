@@ -4,7 +4,7 @@ import { AgentFlowError } from '../../src/errors.js';
 import { collect, quiet, standstill, stateOf, take } from '../support/waiting.js';
 
 function outbox(maxBufferedChunks: number): Outbox<number> {
-  return new Outbox<number>({ run: 'run', maxBufferedChunks, replayChunks: 10 });
+  return new Outbox<number>('run', { maxBufferedChunks, replayChunks: 10 });
 }
 
 /** A handler that sends until it is done, one chunk after another; tells how far it came. */

@@ -8,7 +8,7 @@ const receipt = { run: 'run', turn: 1, duplicate: false, steered: false };
 
 async function inputs(inbox: Inbox<string>, count: number): Promise<(string | undefined)[]> {
   const taken: (string | undefined)[] = [];
-  for (let index = 0; index < count; index++) taken.push((await inbox.take())?.input);
+  for (let index = 0; index < count; index++) taken.push((await next(inbox))?.input);
   return taken;
 }
 
@@ -29,6 +29,11 @@ function runningTurn(isListening: boolean): RunningTurn<string> & { interrupts: 
   };
 }
 
+/** The next entry, `undefined` when there will be none. */
+function next<In>(inbox: Inbox<In>): Promise<WaitingInput<In> | undefined> {
+  return new Promise((resolve) => inbox.take({ taken: resolve }));
+}
+
 function replayed(input: string, id: string): WaitingInput<string> {
   return { input, id, attempt: 2, receipt: new Deferred() };
 }
@@ -46,7 +51,7 @@ describe('taking', () => {
     const inbox = new Inbox<unknown>(10);
     for (const input of ['', 0, false, null, undefined]) void inbox.send(input, undefined, 'queue');
     const entries = [];
-    for (let index = 0; index < 5; index++) entries.push(await inbox.take());
+    for (let index = 0; index < 5; index++) entries.push(await next(inbox));
     expect(entries).toMatchObject([{ input: '' }, { input: 0 }, { input: false }, { input: null }, { attempt: 1 }]);
   });
 
@@ -60,7 +65,7 @@ describe('taking', () => {
 
   it('lets go of whoever waits when it is closed', async () => {
     const inbox = new Inbox<string>(10);
-    const waiting = inbox.take();
+    const waiting = next(inbox);
     inbox.close();
     expect(await waiting).toBeUndefined();
   });
@@ -84,7 +89,7 @@ describe('the end of the run', () => {
     inbox.end(new AgentFlowError('CONNECTION_CLOSED', 'later'));
     expect(await errorOf(sent)).toBe(error);
     expect(inbox.closedBy).toBe(error);
-    expect(await inbox.take()).toBeUndefined();
+    expect(await next(inbox)).toBeUndefined();
     await quiet();
   });
 });
@@ -95,18 +100,18 @@ describe('ids', () => {
     const first = inbox.send('a', 'id', 'queue');
     const second = inbox.send('a again', 'id', 'queue');
     expect(await stateOf(second)).toBe('pending');
-    (await inbox.take())?.receipt.resolve(receipt);
+    (await next(inbox))?.receipt.resolve(receipt);
     expect(await first).toEqual(receipt);
     expect(await second).toEqual({ ...receipt, duplicate: true });
     expect(await inbox.send('once more', 'id', 'queue')).toEqual({ ...receipt, duplicate: true });
-    expect(await stateOf(inbox.take())).toBe('pending');
+    expect(await stateOf(next(inbox))).toBe('pending');
   });
 
   it('forgets the id of an input that was refused', async () => {
     const inbox = new Inbox<string>(1);
     void inbox.send('a', undefined, 'queue');
     expect(await errorOf(inbox.send('b', 'id', 'queue'))).toMatchObject({ code: 'INPUT_QUEUE_FULL' });
-    await inbox.take();
+    await next(inbox);
     void inbox.send('b', 'id', 'queue');
     expect(await inputs(inbox, 1)).toEqual(['b']);
   });
@@ -119,7 +124,7 @@ describe('ids', () => {
     entry.receipt.resolve(receipt);
     expect(await again).toEqual({ ...receipt, duplicate: true });
     expect(await inputs(inbox, 1)).toEqual(['a']);
-    expect(await stateOf(inbox.take())).toBe('pending');
+    expect(await stateOf(next(inbox))).toBe('pending');
   });
 
   it('takes hostile ids as they are', async () => {
@@ -160,7 +165,7 @@ describe('policies', () => {
     const busy = () => errorOf(inbox.send('b', undefined, 'reject'));
     void inbox.send('a', undefined, 'reject');
     expect(await busy()).toMatchObject({ code: 'TURN_BUSY', status: 'UNAVAILABLE' });
-    await inbox.take();
+    await next(inbox);
     expect(await busy()).toMatchObject({ code: 'TURN_BUSY' });
     inbox.turnStarted(runningTurn(false));
     expect(await busy()).toMatchObject({ code: 'TURN_BUSY' });
@@ -172,10 +177,10 @@ describe('policies', () => {
   it('reject: takes it when the input before turned out to need no turn', async () => {
     const inbox = new Inbox<string>(10);
     void inbox.send('a', undefined, 'queue');
-    await inbox.take();
-    const next = inbox.take();
+    await next(inbox);
+    const waiting = next(inbox);
     void inbox.send('b', undefined, 'reject');
-    expect((await next)?.input).toBe('b');
+    expect((await waiting)?.input).toBe('b');
   });
 
   it('steer: hands it to a turn that listens, else waits in line', async () => {
@@ -235,13 +240,13 @@ describe('policies', () => {
   it('interrupt: cuts short the turn that is about to start', async () => {
     const inbox = new Inbox<string>(10);
     void inbox.send('a', undefined, 'queue');
-    await inbox.take();
+    await next(inbox);
     void inbox.send('now', undefined, 'interrupt');
     const turn = runningTurn(false);
     inbox.turnStarted(turn);
     expect(turn.interrupts).toBe(1);
     inbox.turnEnded();
-    await inbox.take();
+    await next(inbox);
     const second = runningTurn(false);
     inbox.turnStarted(second);
     expect(second.interrupts).toBe(0);

@@ -42,7 +42,7 @@ class Play {
   readonly watchers: { seen: Chunk[]; ended: boolean }[] = [];
 
   constructor(maxBufferedChunks: number) {
-    this.box = new Outbox<Chunk>({ run: 'run', maxBufferedChunks, replayChunks: 10_000 });
+    this.box = new Outbox<Chunk>('run', { maxBufferedChunks, replayChunks: 10_000 });
   }
 
   async take(one: Step): Promise<void> {

@@ -6,7 +6,7 @@ import { collect, collectToError, errorOf, quiet, stateOf, take } from '../suppo
 const failure = new AgentFlowError('HANDLER_FAILED', 'it broke');
 
 function outbox<Stream = unknown>(bounds: { maxBufferedChunks?: number; replayChunks?: number } = {}): Outbox<Stream> {
-  return new Outbox<Stream>({ run: 'run', maxBufferedChunks: 1_024, replayChunks: 10_000, ...bounds });
+  return new Outbox<Stream>('run', { maxBufferedChunks: 1_024, replayChunks: 10_000, ...bounds });
 }
 
 describe('reading', () => {

@@ -7,7 +7,7 @@ import { collect, errorOf, quiet, stateOf } from '../support/waiting.js';
 
 function connect() {
   const inbox = new Inbox<unknown>(10);
-  const outbox = new Outbox<string>({ run: 'run', maxBufferedChunks: 4, replayChunks: 100 });
+  const outbox = new Outbox<string>('run', { maxBufferedChunks: 4, replayChunks: 100 });
   const aborts: AgentFlowError[] = [];
   const checkInput = (input: string): string => {
     if (typeof input === 'string') return input.trim();
@@ -18,6 +18,10 @@ function connect() {
   return { conn: new RunConnection<string, string, string>(parts), parts, inbox, outbox, aborts };
 }
 
+function nextIn(inbox: Inbox<unknown>): Promise<unknown> {
+  return new Promise((resolve) => inbox.take({ taken: (entry) => resolve(entry?.input) }));
+}
+
 const failure = new AgentFlowError('HANDLER_FAILED', 'broke');
 
 describe('a connection', () => {
@@ -25,7 +29,7 @@ describe('a connection', () => {
     const { conn, inbox } = connect();
     expect(() => conn.send(5 as never)).toThrow(expect.objectContaining({ code: 'INVALID_VALUE' }));
     void conn.send(' a ');
-    expect((await inbox.take())?.input).toBe('a');
+    expect(await nextIn(inbox)).toBe('a');
   });
 
   it('has its output once the run has it, also when asked for long after', async () => {
@@ -82,7 +86,7 @@ describe('a connection', () => {
     conn.close();
     expect(await stateOf(conn.done)).toBe('pending');
     expect(() => conn.send('b')).toThrow(expect.objectContaining({ code: 'CONNECTION_CLOSED' }));
-    expect((await inbox.take())?.input).toBe('a');
+    expect(await nextIn(inbox)).toBe('a');
     await outbox.send('answer');
     conn.succeed('result');
     expect(await collect(conn.receive())).toEqual(['answer']);

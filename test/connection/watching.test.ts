@@ -8,7 +8,7 @@ import { collect, collectToError, errorOf, quiet, stateOf, take } from '../suppo
 const failure = new AgentFlowError('RUN_ABORTED', 'stopped');
 
 function outbox(replayChunks = 10_000): Outbox<string> {
-  return new Outbox<string>({ run: 'run', maxBufferedChunks: 1_000_000, replayChunks });
+  return new Outbox<string>('run', { maxBufferedChunks: 1_000_000, replayChunks });
 }
 
 function speak(box: Outbox<string>, turns: readonly (readonly string[])[], firstTurn = 1): void {

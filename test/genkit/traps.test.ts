@@ -1,4 +1,7 @@
-/** Defects of Genkit 1.42's own bidi actions, one by one: none of them may show through ours. */
+/**
+ * Defects of Genkit 1.42's own bidi actions, one by one: none of them may show through ours. The one of its log, which feeds
+ * itself, is in `telemetry-failures.test.ts`.
+ */
 import { genkit, z } from 'genkit';
 import { describe, expect, test } from 'vitest';
 import { type AgentHandler, defineAgent, type GenkitAgent } from '../../src/index.js';

@@ -50,12 +50,12 @@ export function publish<Stream>(
   { store, replayChunks, maxBufferedChunks, clock }: AgentDefinition,
   lease: SessionLease | undefined,
   connection: PublishedConnection,
-  log: ChunkLog<Stream>,
+  outbox: { readonly log: ChunkLog<Stream> },
 ): Publisher<Stream> | undefined {
   if (lease === undefined || store?.feed === undefined) return undefined;
   // As many as a watcher in this process may be behind.
   const keep = replayChunks + maxBufferedChunks;
-  return new Publisher({ feed: store.feed, lease, log, keep, clock, connection });
+  return new Publisher({ feed: store.feed, lease, log: outbox.log, keep, clock, connection });
 }
 
 interface Batch {

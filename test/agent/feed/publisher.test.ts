@@ -42,15 +42,15 @@ describe('where nothing can be kept', () => {
   ])('%s', (_what, store) => {
     const log = new ChunkLog<string>(10);
     const definition = agentDefinition({ name: 'x', ...(store === undefined ? {} : { store }) });
-    expect(publish(definition, lease, nobody, log)).toBeUndefined();
+    expect(publish(definition, lease, nobody, { log })).toBeUndefined();
     expect(log.follower).toBeUndefined();
   });
 
   test('a run without a lease', () => {
     const store = Object.assign(new MemorySessionStore(), { feed: new RecordingFeed() });
     const log = new ChunkLog<string>(10);
-    expect(publish(agentDefinition({ name: 'x', store }), undefined, nobody, log)).toBeUndefined();
-    expect(publish(agentDefinition({ name: 'x', store }), lease, nobody, log)).toBeDefined();
+    expect(publish(agentDefinition({ name: 'x', store }), undefined, nobody, { log })).toBeUndefined();
+    expect(publish(agentDefinition({ name: 'x', store }), lease, nobody, { log })).toBeDefined();
   });
 });
 
