@@ -17,8 +17,8 @@ export interface TestScope extends Partial<RunScope> {
 
 /** Carries a run as Genkit would, without Genkit. */
 export function launcher({ context = {}, sessionOpened = () => {}, onTurn = () => {} }: TestScope = {}): Launch {
-  return (body) =>
-    body({
+  return (run) =>
+    run.begin({
       context,
       sessionOpened,
       startTurn({ number, attempt }) {

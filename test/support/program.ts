@@ -66,7 +66,9 @@ export class Program implements AsyncDisposable {
   signal(signal: NodeJS.Signals): void {
     const { pid } = this.#child;
     if (pid === undefined || this.#hasEnded) return;
-    process.kill(this.#isGroup ? -pid : pid, signal);
+    if (this.#isGroup) process.kill(-pid, signal);
+    // It may have ended without having said so yet, which this forgives.
+    else this.#child.kill(signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
