@@ -6,7 +6,7 @@ import { FileSessionStore } from 'genkit/beta';
 import type { SessionStore } from '../src/session/store.js';
 import { MemorySessionStore } from '../src/stores/memory.js';
 import { SqliteSessionStore } from '../src/stores/sqlite.js';
-import { type ChatAgent, ChatStateSchema, genkitAgent, message, ourAgent } from './support/chat.js';
+import { type Chat, type ChatAgent, ChatStateSchema, genkitAgent, message, ourAgent } from './support/chat.js';
 import { cpuOf, medianOf } from './support/measure.js';
 import { type Answer, atMost, count, type Question, short, times } from './support/report.js';
 
@@ -15,11 +15,11 @@ const rounds = 9;
 
 /** From `streamBidi` to the handler, which has its state. */
 async function resume(agent: ChatAgent, sessionId: string): Promise<number> {
-  let close = async () => {};
+  let chat: Chat | undefined;
   const cost = await cpuOf(async () => {
-    ({ close } = await agent.open(sessionId));
+    chat = await agent.open(sessionId);
   });
-  await close();
+  await chat?.close();
   return cost;
 }
 
