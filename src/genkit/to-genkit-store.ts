@@ -131,13 +131,13 @@ class GenkitFacingStore implements GenkitSessionStore {
 
   async #change(scope: Scope, id: string, entry: IndexEntry, mutator: SnapshotMutator): Promise<string | null> {
     if ('sessionId' in entry) {
-      const saved = await scope.sessions.save(entry.sessionId, id, mutator);
+      // Before there was a session, who looked for the snapshot may have found the entry to be of no use.
+      const onBegun = () => scope.index.update(id, (there) => (there === undefined ? entry : undefined));
+      const saved = await scope.sessions.save(entry.sessionId, id, mutator, onBegun);
       if (saved === undefined) return null;
       // At once, or the next save would be told before this one.
       this.#tell(scope, saved.snapshot);
       for (const old of saved.dropped) await scope.index.forget(old);
-      // Before there was a session, who looked for the snapshot may have found the entry to be of no use.
-      if (saved.isFirst) await scope.index.update(id, (there) => (there === undefined ? entry : undefined));
       return id;
     }
     const made = await scope.index.update(id, (there) => {

@@ -75,6 +75,15 @@ test('the first snapshot of a session is found by its id, even if somebody looke
   expect((await store.getSnapshot({ snapshotId: 'a' }))?.state?.custom).toEqual({ n: 1 });
 });
 
+test('saves of one session are answered in their order, from the first one on', async () => {
+  const store = toGenkitStore(new MemorySessionStore());
+  const answered: string[] = [];
+  const first = save(store, 'a', snapshot(1)).then(() => answered.push('a'));
+  const later = save(store, 'b', snapshot(2, { parentId: 'a' })).then(() => answered.push('b'));
+  await Promise.all([first, later]);
+  expect(answered).toEqual(['a', 'b']);
+});
+
 test('a watcher is told of saves in their order, however long it takes to forget what retention drops', async () => {
   const store = toGenkitStore(new MemorySessionStore(), { keepVersions: 1, clock: new ManualClock() });
   await save(store, 'a', snapshot(1));
