@@ -94,10 +94,9 @@ function createSession(queries: Queries, { tenant, id }: SessionKey, parent: Ses
 }
 
 /** The oldest version to be kept may need older ones: everything from its checkpoint on stays. */
-function dropOldVersions(queries: Queries, { tenant, id }: SessionKey, oldestKept: number): void {
+function dropOldVersions(queries: Queries, session: SessionKey, oldestKept: number): void {
   if (oldestKept <= 1) return;
-  const sql = 'SELECT key FROM sessions WHERE tenant = ? AND id = ?';
-  const key = queries.row<{ key: number }>(sql, tenant, id)?.key ?? 0;
+  const key = keyOf(queries, session) ?? 0;
   const needed = 'SELECT checkpoint FROM versions WHERE session = ? AND version = ?';
   queries.run(`DELETE FROM versions WHERE session = ? AND version < (${needed})`, key, key, oldestKept);
 }
@@ -180,13 +179,17 @@ export function listSessions(
 }
 
 /** Erases a session; false when it had no version. */
-export function deleteSession(queries: Queries, { tenant, id }: SessionKey): boolean {
-  const sql = 'SELECT key FROM sessions WHERE tenant = ? AND id = ?';
-  const key = queries.row<{ key: number }>(sql, tenant, id)?.key;
+export function deleteSession(queries: Queries, session: SessionKey): boolean {
+  const key = keyOf(queries, session);
   if (key === undefined) return false;
   const hasVersions = headOf(queries, key) > 0;
   eraseSession(queries, key);
   return hasVersions;
+}
+
+/** By which the other tables know a session. */
+function keyOf(queries: Queries, { tenant, id }: SessionKey): number | undefined {
+  return queries.row<{ key: number }>('SELECT key FROM sessions WHERE tenant = ? AND id = ?', tenant, id)?.key;
 }
 
 function toSummary(row: SummaryRow): SessionSummary {
