@@ -45,6 +45,7 @@ const marks = [
   { turn: 10_000, width: 300 },
 ] as const;
 const sessionsAtOnce = 50;
+const roundsAtOnce = 15;
 const messagesToResume = 10_000;
 const writersInStorm = 32;
 const turnsOfEach = 10;
@@ -187,7 +188,7 @@ async function manyConversations({ name, store, append }: Rival): Promise<{ ours
     return (sessionsAtOnce * turns * 1_000_000) / micros;
   };
   const rates = { ours: [] as number[], bare: [] as number[] };
-  for (let round = 0; round < 7; round++) {
+  for (let round = 0; round < roundsAtOnce; round++) {
     rates.ours.push(await rate((session) => all[session]?.turn() ?? Promise.resolve()));
     rates.bare.push(await rate((session, turn) => append(100 + session, round * turns + turn)));
   }

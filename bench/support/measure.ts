@@ -32,6 +32,14 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2;
 }
 
+/**
+ * The smallest; `NaN` of none. For work so short that what else the machine does is most of the difference between two
+ * samples: it can only add to them.
+ */
+export function least(values: readonly number[]): number {
+  return values.length === 0 ? Number.NaN : Math.min(...values);
+}
+
 /** How cost grows with size: 1 for a cost that follows the size, 2 for one that follows its square. */
 export function exponent(small: Cost, large: Cost): number {
   return Math.log(large.cost / small.cost) / Math.log(large.size / small.size);

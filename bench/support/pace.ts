@@ -11,11 +11,13 @@ const paces = {
   async awaited(send: Send, chunks: number): Promise<void> {
     for (let sent = 0; sent < chunks; sent++) await send();
   },
-  /** A hundred at a time, then a turn of the event loop, as from a socket. */
+  /** A hundred together, as a socket gives them, then a wait for room and a turn of the event loop. */
   async 'in bursts'(send: Send, chunks: number): Promise<void> {
     for (let sent = 0; sent < chunks; sent++) {
-      await send();
-      if (sent % burst === burst - 1) await new Promise((resolve) => setImmediate(resolve));
+      const hasRoom = send();
+      if (sent % burst !== burst - 1) continue;
+      await hasRoom;
+      await new Promise((resolve) => setImmediate(resolve));
     }
   },
   /** All of them without a pause; the reader comes after. */
