@@ -13,19 +13,33 @@ export function checkTtl(ttlMs: number): void {
     throw invalid('ttlMs', `a whole number from 1 to ${longestLeaseMs}`, ttlMs);
 }
 
+/**
+ * Refuses what is no text with `INVALID_VALUE`, wherever a session, a tenant, an owner or an input is named: a number, or
+ * nothing at all, would be taken for some text, and so one session for another.
+ */
+export function checkText(given: unknown): void {
+  if (typeof given === 'string') return;
+  const received = given === null ? 'null' : typeof given;
+  throw new InvalidValueError('id', [{ path: '', expected: 'a string', received }]);
+}
+
 /** Refuses a save that no store can keep with `INVALID_VALUE`; whether it is the next version is the store's question. */
 export function checkSave({ expectedVersion, change, parent, keepVersions }: SessionSave): void {
   if (!isWholeNumber(expectedVersion, 0)) throw invalid('expectedVersion', 'a whole number from 0', expectedVersion);
   if (expectedVersion === 0 && change.kind === 'patch')
     throw invalid('change', 'a checkpoint, because it is the first version', 'a patch');
-  if (expectedVersion > 0 && parent !== undefined)
-    throw invalid('parent', 'none, because it is not the first version', 'a parent');
+  if (parent !== undefined) {
+    if (expectedVersion > 0) throw invalid('parent', 'none, because it is not the first version', 'a parent');
+    checkText(parent.sessionId);
+    if (!isWholeNumber(parent.version, 1)) throw invalid('parent.version', 'a whole number from 1', parent.version);
+  }
   if (keepVersions !== undefined && !isWholeNumber(keepVersions, 1))
     throw invalid('keepVersions', 'a whole number from 1', keepVersions);
 }
 
-/** Refuses an input whose turn or attempt is not a count with `INVALID_VALUE`. */
-export function checkInput({ turn, attempt }: AcceptedInput): void {
+/** Refuses an input whose id is no text, or whose turn or attempt is not a count, with `INVALID_VALUE`. */
+export function checkInput({ id, turn, attempt }: AcceptedInput): void {
+  checkText(id);
   if (!isWholeNumber(turn, 0)) throw invalid('turn', 'a whole number from 0', turn);
   if (!isWholeNumber(attempt, 1)) throw invalid('attempt', 'a whole number from 1', attempt);
 }
@@ -81,9 +95,19 @@ export function jsonText(value: unknown, path: string): string {
   throw new InvalidValueError('option', [{ path, expected: 'a JSON value', received: typeof value }], problem);
 }
 
-/** Any text at all, in a form that UTF-8 can hold without loss: NUL and lone surrogates are escaped, as JSON does. */
+/**
+ * Any text at all, in a form that UTF-8 can hold without loss: NUL and lone surrogates are escaped, as JSON does. Throws
+ * `INVALID_VALUE` for what is no text.
+ */
 export function escapedText(given: string): string {
+  checkText(given);
   return JSON.stringify(given).slice(1, -1);
+}
+
+/** Tenants within each other, from the outermost on, as one text. Throws `INVALID_VALUE` for one that is no text. */
+export function tenantText(tenants: readonly string[]): string {
+  for (const tenant of tenants) checkText(tenant);
+  return JSON.stringify(tenants);
 }
 
 /** The text that was given to {@link escapedText}. `store` is the subject of the error's sentence. Throws `STORE_CORRUPT`. */

@@ -23,9 +23,10 @@ import {
   jsonText,
   pageOf,
   storedJson,
+  tenantText,
   unescapedText,
 } from '../session/store-checks.js';
-import { type Field, here, type Loaded, splitOnce, summaryFields, toSession, toSummary } from './redis/answers.js';
+import { type Field, here, type Loaded, type Summary, splitOnce, toSession, toSummary } from './redis/answers.js';
 import {
   type IoRedisClient,
   type NodeRedisClient,
@@ -101,7 +102,7 @@ export class RedisSessionStore implements SessionStore {
     const isScope = 'shared' in options;
     this.#shared = isScope ? options.shared : share(options);
     this.#tenants = isScope ? options.tenants : [];
-    this.#tenant = JSON.stringify(this.#tenants);
+    this.#tenant = tenantText(this.#tenants);
     const tag = `${this.#shared.keyPrefix}{${hashOf(this.#tenant)}}`;
     this.#listing = [`${tag}:listing`, `${tag}:places`];
     if (this.#shared.releases !== undefined)
@@ -210,7 +211,7 @@ export class RedisSessionStore implements SessionStore {
    */
   async #enlist(session: SessionKeys, born: string): Promise<void> {
     const member = memberOf(born, session);
-    await this.#shared.connection.run(scripts.enlist, this.#listing, member);
+    await this.#shared.connection.run(scripts.enlist, this.#listing, [member]);
     // Deleted meanwhile.
     if ((await this.#run(scripts.markListed, session, born)) !== 1) await this.#unlist(member);
   }
@@ -221,7 +222,7 @@ export class RedisSessionStore implements SessionStore {
 
   async #page(after: number, limit: number): Promise<{ member: string; place: number }[]> {
     const { connection } = this.#shared;
-    const flat = (await connection.run(scripts.page, this.#listing, String(after), String(limit))) as string[];
+    const flat = (await connection.run(scripts.page, this.#listing, [String(after), String(limit)])) as string[];
     return Array.from({ length: flat.length / 2 }, (_, index) => ({
       member: flat[index * 2] ?? '',
       place: Number(flat[index * 2 + 1]),
@@ -232,9 +233,8 @@ export class RedisSessionStore implements SessionStore {
   async #summary(member: string): Promise<SessionSummary | undefined> {
     const [born = '', id = ''] = splitOnce(member);
     const sessionId = unescapedText(id, here);
-    const [key] = this.#session(sessionId).keys;
-    const answer = (await this.#shared.connection.command('HMGET', key, 'born', ...summaryFields)) as Field[];
-    if (answer[0] === born) return toSummary(sessionId, answer.slice(1));
+    const summary = await this.#run(scripts.summary, this.#session(sessionId), born);
+    if (summary !== null) return toSummary(sessionId, summary as Summary);
     await this.#unlist(member);
     return undefined;
   }
@@ -248,7 +248,7 @@ export class RedisSessionStore implements SessionStore {
   }
 
   #run(script: Script, { keys }: SessionKeys, ...args: readonly string[]): Promise<unknown> {
-    return this.#shared.connection.run(script, keys, ...args);
+    return this.#shared.connection.run(script, keys, args);
   }
 
   #session(sessionId: string): SessionKeys {

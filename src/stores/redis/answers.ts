@@ -9,11 +9,11 @@ export const here = 'The Redis database';
 /** What Redis has under a name; `null` when there is nothing. */
 export type Field = string | null;
 
-/** The {@link summaryFields}, version, its checkpoint, texts from that on, pending inputs. */
-export type Loaded = [Field, Field, Field, Field, Field, Field, string[], string[]];
+/** Head, when it was saved, when created, parent's id and version. */
+export type Summary = [head: string, saved: Field, created: string, parentId: Field, parentVersion: Field];
 
-/** The fields of a session that {@link toSummary} takes, in its order. */
-export const summaryFields: readonly string[] = ['head', 'parentId', 'parentVersion', 'created'];
+/** Its summary, version, the checkpoint of that, what is known of each version from there on and its JSON, pending inputs. */
+export type Loaded = [Summary, string, string, string[], string[]];
 
 /** What stands before the first space, and after it. */
 export function splitOnce(text: string): [string, string] {
@@ -22,22 +22,26 @@ export function splitOnce(text: string): [string, string] {
 }
 
 /** A session as loaded. Throws `STORE_CORRUPT`. */
-export function toSession(sessionId: string, loaded: Loaded): StoredSession {
-  const [head, parentId, parentVersion, created, version, checkpoint, texts, pending] = loaded;
+export function toSession(sessionId: string, [summary, version, checkpoint, texts, pending]: Loaded): StoredSession {
   const first = Number(checkpoint);
-  if (texts.length !== Number(version) - first + 1) throw storeCorrupt(`${here} has lost a version of a session`);
-  const data = texts.map((text) => splitOnce(text)[1]);
+  const data = texts.filter((_, place) => place % 2 === 1);
+  if (data.length === 0 || data.length !== Number(version) - first + 1) throw lost();
+  if (texts[0]?.startsWith(`${first} `) !== true) throw lost();
   const [record, ...patches] = parseAll(data, first);
-  const summary = toSummary(sessionId, [head, parentId, parentVersion, created]);
+  const { version: head, ...known } = toSummary(sessionId, summary);
   return {
-    ...summary,
+    ...known,
     version: Number(version),
-    head: summary.version,
+    head,
     checkpoint: record,
     patches: patches as PatchOperation[][],
     size: data.reduce((size, text) => size + text.length, 0),
     pending: pending.map((text) => storedJson(splitOnce(splitOnce(text)[1])[1], here) as AcceptedInput),
   };
+}
+
+function lost(): Error {
+  return storeCorrupt(`${here} has lost a version of a session`);
 }
 
 /** All texts in one go, which is several times faster than one by one; one by one only to tell which is not JSON. */
@@ -50,15 +54,13 @@ function parseAll(texts: readonly string[], first: number): unknown[] {
 }
 
 /** A line of a listing. Throws `STORE_CORRUPT`. */
-export function toSummary(id: string, [head, parentId, parentVersion, created]: readonly Field[]): SessionSummary {
-  const [version, , updated] = String(head).split(' ');
+export function toSummary(id: string, [head, saved, created, parentId, parentVersion]: Summary): SessionSummary {
   const parent =
-    typeof parentId === 'string'
-      ? { parent: { sessionId: unescapedText(parentId, here), version: Number(parentVersion) } }
-      : {};
-  return { id, version: Number(version), ...parent, createdAt: iso(created), updatedAt: iso(updated) };
+    parentId === null ? {} : { parent: { sessionId: unescapedText(parentId, here), version: Number(parentVersion) } };
+  // One that has lost its versions must not keep the others from being listed, nor itself from being deleted.
+  return { id, version: Number(head), ...parent, createdAt: iso(created), updatedAt: iso(saved ?? created) };
 }
 
-function iso(millis: Field | undefined): string {
+function iso(millis: string): string {
   return new Date(Number(millis)).toISOString();
 }

@@ -47,7 +47,7 @@ export class RedisConnection {
   }
 
   /** What a script answers for these keys. It is sent as a whole only to a server that does not know it yet. */
-  async run({ source, sha1 }: Script, keys: readonly string[], ...args: readonly string[]): Promise<unknown> {
+  async run({ source, sha1 }: Script, keys: readonly string[], args: readonly string[]): Promise<unknown> {
     const rest = [String(keys.length), ...keys, ...args];
     try {
       return await this.#send('EVALSHA', sha1, ...rest);

@@ -49,7 +49,7 @@ export class RedisRunFeed implements RunFeed {
     const { feedKeys: keys, token } = this.#places.heldBy(lease);
     const numbers = [fence, entries.start, entries.keep, entries.ttlMs].map(String);
     const given = [escapedText(owner), ...numbers, channel, `${token} grown`];
-    if ((await connection.run(scripts.append, keys, ...given, ...texts)) !== 1) throw new LeaseLostError(sessionId);
+    if ((await connection.run(scripts.append, keys, [...given, ...texts])) !== 1) throw new LeaseLostError(sessionId);
   }
 
   async read(
@@ -61,7 +61,7 @@ export class RedisRunFeed implements RunFeed {
     // Marked, because an empty text is a run too.
     const wanted = options.run === undefined ? '' : `=${escapedText(options.run)}`;
     const { feedKeys: keys } = this.#places.of(sessionId);
-    const page = await this.#parts.connection.run(scripts.read, keys, wanted, String(from), String(limit));
+    const page = await this.#parts.connection.run(scripts.read, keys, [wanted, String(from), String(limit)]);
     return page === null ? undefined : toPage(page as Page, from);
   }
 
@@ -69,7 +69,7 @@ export class RedisRunFeed implements RunFeed {
     const { connection, notices } = this.#parts;
     const { feedKeys: keys, token } = this.#places.of(sessionId);
     await notices.next(`${token} grown`, signal, async () => {
-      return (await connection.run(scripts.watch, keys, escapedText(run), String(end))) === 1;
+      return (await connection.run(scripts.watch, keys, [escapedText(run), String(end)])) === 1;
     });
   }
 
@@ -77,7 +77,7 @@ export class RedisRunFeed implements RunFeed {
     const { connection, channel } = this.#parts;
     const { feedKeys: keys, token } = this.#places.of(sessionId);
     const given = [escapedText(run), escapedText(reason), channel, `${token} ends`];
-    return (await connection.run(scripts.requestAbort, keys, ...given)) === 1;
+    return (await connection.run(scripts.requestAbort, keys, given)) === 1;
   }
 
   listenForAbort(lease: SessionLease, listener: AbortListener): () => void {
@@ -95,7 +95,7 @@ export class RedisRunFeed implements RunFeed {
       if (stop()) listener.onDeaf(error);
     };
     const ask = async () => {
-      const reason = await connection.run(scripts.abortRequest, keys, ...given);
+      const reason = await connection.run(scripts.abortRequest, keys, given);
       if (reason !== null && stop()) listener.onAbortRequested(unescapedText(String(reason), here));
     };
     const listening = notices.listen(`${token} ends`, {

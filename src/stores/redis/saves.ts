@@ -124,7 +124,7 @@ export class Saves {
   async #goAlone(one: Sending): Promise<void> {
     const { sessionId, script, keys, args, expectedVersion } = one;
     try {
-      const [answer] = (await this.#connection.run(script, keys, ...args)) as [1 | Outcome];
+      const [answer] = (await this.#connection.run(script, keys, args)) as [1 | Outcome];
       one.resolve(answer === 1 ? null : unlistedOf(answer, sessionId, expectedVersion));
     } catch (error) {
       one.reject(error);
@@ -134,10 +134,14 @@ export class Saves {
 
   /** Whoever is not saved so goes alone, and is the same save if it was written after all. */
   async #goTogether(all: readonly Sending[]): Promise<void> {
-    const keys = all.flatMap((one) => one.keys);
-    const args = all.flatMap((one) => one.args);
+    const keys: string[] = [];
+    const args: string[] = [];
+    for (const one of all) {
+      keys.push(...one.keys);
+      args.push(...one.args);
+    }
     try {
-      const answers = (await this.#connection.run(scripts.save, keys, ...args)) as (1 | Outcome)[];
+      const answers = (await this.#connection.run(scripts.save, keys, args)) as (1 | Outcome)[];
       for (const [index, one] of all.entries()) {
         if (answers[index] !== 1) void this.#goAlone(one);
         else {

@@ -4,11 +4,12 @@
  *
  * The keys of a session are, in this order:
  *
- * 1. a hash with what is known of it: `id`, `tenant`, `owner`, `fence`, `until`, `awaited`, `kept`, `head`, `born`,
- *    `listed`, `parentId`, `parentVersion`, `created`, `inputs`, and of its feed `feedRun`, `feedFirst`, `feedEnd`,
- *    `feedUntil`, `watched`, `abort`. `head` is all that a save changes, as one text: the newest version, that of its whole
- *    record, when it was written in milliseconds, and the name of the save that wrote it
- * 2. a list of its versions without a gap, the last one is the head: the version of its whole record, a space, JSON
+ * 1. a hash with what is known of it: `id`, `tenant`, `owner`, `fence`, `until`, `awaited`, `kept`, `born`, `listed`,
+ *    `parentId`, `parentVersion`, `created`, `inputs`, `dropped` (how many versions are no longer kept), `checkpoint` (the
+ *    version of the newest whole record), and of its feed `feedRun`, `feedFirst`, `feedEnd`, `feedUntil`, `watched`, `abort`
+ * 2. a list of its versions without a gap, the last one is the head. Each takes two places: its number, that of its whole
+ *    record, when it was written in milliseconds and the name of the save that wrote it, with spaces between; and JSON. A
+ *    save adds to the list and changes nothing else, so the head is as many as were dropped and are there
  * 3. a hash of its inputs by id: attempt, a space, `1` when done, a space, JSON
  * 4. a sorted set of the ids of its pending inputs, in the order they were accepted
  * 5. a list of the entries of its feed, as JSON; it expires by itself
@@ -22,8 +23,13 @@ const forgottenAfterMs = 24 * 60 * 60 * 1_000;
 /** How long a session that was released is kept for those who waited: time to hear of it, even on a machine that is busy. */
 const keptForThoseWhoWaitedMs = 500;
 
-/** A head: the version, that of its whole record, when it was written, and by which save. */
-const headParts = '^(%d+) (%d+) (%d+) (.*)$';
+/** What is known of a version that is the first, second ... of those that are kept, or the last one (0). */
+const versionAt = `
+local function versionAt(versions, nth)
+  local text = redis.call('LINDEX', versions, nth * 2 - 2) or ''
+  local _, checkpoint, written, name = string.match(text, '^(%d+) (%d+) (%d+) (%S+)$')
+  return { checkpoint = tonumber(checkpoint), written = written, name = name }
+end`;
 
 /** The time, in microseconds and in milliseconds. Numbers from 10^14 on would be written with an exponent. */
 export const time = `
@@ -56,7 +62,7 @@ end`;
  */
 export const acquire = script(`${time}${forget}${tell(7)}
 local s = redis.call('HMGET', KEYS[1],
-  'owner', 'fence', 'until', 'head', 'listed', 'born', 'kept', 'watched', 'feedRun', 'feedUntil')
+  'owner', 'fence', 'until', 'created', 'listed', 'born', 'kept', 'watched', 'feedRun', 'feedUntil')
 local isHeld = s[1] and tonumber(s[3]) > now
 if ARGV[3] ~= '1' and s[1] ~= ARGV[1] then
   if isHeld then return false end
@@ -87,7 +93,7 @@ return 1`);
 /** owner, fence, channel, what is told. What was held but never saved leaves nothing behind. */
 export const release = script(`${time}${isHeld}${tell(3)}
 if not held then return 0 end
-local s = redis.call('HMGET', KEYS[1], 'head', 'awaited', 'feedUntil')
+local s = redis.call('HMGET', KEYS[1], 'created', 'awaited', 'feedUntil')
 tell('awaited', '')
 tell('watched', ' grown')
 if not s[1] then
@@ -115,16 +121,15 @@ return isHeld and s[3] or digits(tonumber(s[3]) + 1)`);
  * owner, fence, a name for this save, JSON, parent's id and version or nothing: the first version → as {@link save} answers
  * for one.
  */
-export const create = script(`${time}${forget}
-local s = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'head', 'listed', 'born')
-local head, _, _, saving = string.match(s[3] or '', '${headParts}')
-if saving == ARGV[3] then return { s[4] and 1 or { 'saved', s[5] } } end
+export const create = script(`${time}${forget}${versionAt}
+local s = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'created', 'listed', 'born', 'dropped')
+if s[3] and versionAt(KEYS[2], 1).name == ARGV[3] then return { s[4] and 1 or { 'saved', s[5] } } end
 if s[1] ~= ARGV[1] or s[2] ~= ARGV[2] then return { { 'lost' } } end
-if head then return { { 'conflict', head } } end
+if s[3] then return { { 'conflict', digits(s[6] + redis.call('LLEN', KEYS[2]) / 2) } } end
 local written = digits(now)
-redis.call('HSET', KEYS[1], 'head', '1 1 ' .. written .. ' ' .. ARGV[3], 'born', s[2], 'created', written)
+redis.call('HSET', KEYS[1], 'dropped', '0', 'checkpoint', '1', 'born', s[2], 'created', written)
 if ARGV[5] then redis.call('HSET', KEYS[1], 'parentId', string.sub(ARGV[5], 2), 'parentVersion', ARGV[6]) end
-redis.call('RPUSH', KEYS[2], '1 ' .. ARGV[4])
+redis.call('RPUSH', KEYS[2], '1 1 ' .. written .. ' ' .. ARGV[3], ARGV[4])
 forgetAfter(redis.call('PTTL', KEYS[1]))
 return { { 'saved', s[2] } }`);
 
@@ -137,31 +142,37 @@ const savedWith = 7;
  * `conflict` and the head. One that is refused keeps no other from being saved. A save that comes again, because a client
  * lost the connection before the answer and sent it once more, is the same save, whoever holds the session by then.
  */
-export const save = script(`
+export const save = script(`${versionAt}
 local clock = redis.call('TIME')
 -- In milliseconds, as text.
 local written = string.format('%s%03d', clock[1], math.floor(clock[2] / 1000))
 -- The oldest version to be kept may need older ones: everything from its checkpoint on stays.
-local function drop(versions, version, count, keep)
-  local first = version - count + 1
-  local oldest = version - keep + 1
-  if oldest <= first then return end
-  local needed = tonumber(string.match(redis.call('LINDEX', versions, oldest - first), '^%d+'))
-  if needed then redis.call('LTRIM', versions, needed - first, -1) end
+local function drop(key, versions, dropped, oldest)
+  local needed = oldest > dropped and versionAt(versions, oldest - dropped).checkpoint
+  if not needed or needed <= dropped + 1 then return end
+  redis.call('LTRIM', versions, (needed - dropped - 1) * 2, -1)
+  redis.call('HSET', key, 'dropped', needed - 1)
 end
 local function save(key, versions, owner, fence, expected, isWhole, keep, name, json)
-  local s = redis.call('HMGET', key, 'owner', 'fence', 'head', 'listed')
-  local head, checkpoint, _, saving = string.match(s[3] or '', '${headParts}')
-  if saving ~= name then
-    if s[1] ~= owner or s[2] ~= fence then return { 'lost' } end
-    if head ~= expected then return { 'conflict', head or '0' } end
-    local version = head + 1
-    if isWhole == '1' then checkpoint = version end
-    redis.call('HSET', key, 'head', version .. ' ' .. checkpoint .. ' ' .. written .. ' ' .. name)
-    local count = redis.call('RPUSH', versions, checkpoint .. ' ' .. json)
-    if keep ~= '' then drop(versions, version, count, keep) end
+  local s = redis.call('HMGET', key, 'owner', 'fence', 'dropped', 'checkpoint', 'listed')
+  local isHeld = s[1] == owner and s[2] == fence
+  local dropped = tonumber(s[3])
+  local version = expected + 1
+  -- Looking whether it fits costs more than adding it and taking back what does not, which nobody sees.
+  local isAdded = false
+  if isHeld and dropped then
+    local checkpoint = isWhole == '1' and version or s[4]
+    local words = version .. ' ' .. checkpoint .. ' ' .. written .. ' ' .. name
+    isAdded = dropped + redis.call('RPUSH', versions, words, json) / 2 == version
+    if not isAdded then redis.call('RPOP', versions, 2)
+    elseif isWhole == '1' then redis.call('HSET', key, 'checkpoint', version) end
+    if isAdded and keep ~= '' then drop(key, versions, dropped, version - keep + 1) end
   end
-  return s[4] and 1 or { 'saved', redis.call('HGET', key, 'born') }
+  if isAdded or dropped and versionAt(versions, version - dropped).name == name then
+    return s[5] and 1 or { 'saved', redis.call('HGET', key, 'born') }
+  end
+  if not isHeld then return { 'lost' } end
+  return { 'conflict', tostring((dropped or 0) + redis.call('LLEN', versions) / 2) }
 end
 local answers = {}
 for place = 1, #KEYS / 2 do
@@ -177,21 +188,33 @@ redis.call('HSET', KEYS[1], 'listed', '1')
 for place = 1, 4 do redis.call('PERSIST', KEYS[place]) end
 return 1`);
 
-/** version or nothing → the session and the texts of one version of it; nothing when there is none. */
-export const load = script(`
-local s = redis.call('HMGET', KEYS[1], 'head', 'parentId', 'parentVersion', 'created')
+/** When a session was saved last, and which version that was. */
+const headOf = `${versionAt}
+local function headOf(dropped)
+  return dropped + redis.call('LLEN', KEYS[2]) / 2, versionAt(KEYS[2], 0).written or false
+end`;
+
+/** version or nothing → its summary, and the texts of one version of it; nothing when there is none. */
+export const load = script(`${headOf}
+local s = redis.call('HMGET', KEYS[1], 'created', 'parentId', 'parentVersion', 'dropped', 'checkpoint')
 if not s[1] then return false end
-local head, checkpoint = string.match(s[1], '${headParts}')
-head = tonumber(head)
-checkpoint = tonumber(checkpoint)
-local version = ARGV[1] == '' and head or tonumber(ARGV[1])
-local first = head - redis.call('LLEN', KEYS[2]) + 1
-if version > head or version < first and ARGV[1] ~= '' then return false end
-if version < head then checkpoint = tonumber(string.match(redis.call('LINDEX', KEYS[2], version - first), '^%d+')) or 0 end
-local texts = checkpoint < first and {} or redis.call('LRANGE', KEYS[2], checkpoint - first, version - first)
+local dropped = tonumber(s[4])
+local head, written = headOf(dropped)
+local version = tonumber(ARGV[1]) or head
+if ARGV[1] ~= '' and (version > head or version <= dropped) then return false end
+local checkpoint = version == head and tonumber(s[5]) or versionAt(KEYS[2], version - dropped).checkpoint or 0
+local first = (checkpoint - dropped - 1) * 2
+local texts = first < 0 and {} or redis.call('LRANGE', KEYS[2], first, (version - dropped) * 2 - 1)
 local pending = redis.call('ZRANGE', KEYS[4], 0, -1)
 for place, id in ipairs(pending) do pending[place] = redis.call('HGET', KEYS[3], id) end
-return { s[1], s[2], s[3], s[4], tostring(version), tostring(checkpoint), texts, pending }`);
+return { { tostring(head), written, s[1], s[2], s[3] }, tostring(version), tostring(checkpoint), texts, pending }`);
+
+/** born → the summary of what was created so: head, when it was saved, when created, parent's id and version. */
+export const summary = script(`${headOf}
+local s = redis.call('HMGET', KEYS[1], 'born', 'created', 'parentId', 'parentVersion', 'dropped')
+if s[1] ~= ARGV[1] then return false end
+local head, written = headOf(tonumber(s[5]))
+return { tostring(head), written, s[2], s[3], s[4] }`);
 
 /** owner, fence, id, attempt, is it done, JSON → the record of that id; nothing when the lease is not the current one. */
 export const accept = script(`${time}${forget}${isHeld}

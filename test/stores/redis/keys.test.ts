@@ -83,11 +83,12 @@ describe.skipIf(noRedis !== undefined)(`in a Redis server${reason}`, () => {
       await tenant.accept(lease, input);
       expect(await sessionKeys()).toEqual(['', ':inputs', ':pending', ':versions']);
       const key = (await redis.keys('*}')).find((found) => found.endsWith('}')) ?? '';
-      const head = expect.stringMatching(/^2 1 \d{13} \S+$/);
-      expect(await redis.hgetall(key)).toMatchObject({ id: 'chat-1', tenant: '["acme"]', head, owner: 'run-1' });
+      expect(await redis.hgetall(key)).toMatchObject({ id: 'chat-1', tenant: '["acme"]', owner: 'run-1' });
       expect(await redis.lrange(`${key}:versions`, 0, -1)).toEqual([
-        '1 {"messages":[]}',
-        '1 [{"op":"add","path":"/messages/-","value":"hi"}]',
+        expect.stringMatching(/^1 1 \d{13} \S+$/),
+        '{"messages":[]}',
+        expect.stringMatching(/^2 1 \d{13} \S+$/),
+        '[{"op":"add","path":"/messages/-","value":"hi"}]',
       ]);
     });
 
@@ -126,7 +127,7 @@ describe.skipIf(noRedis !== undefined)(`in a Redis server${reason}`, () => {
         await store.save(lease, { expectedVersion: head, change, keepVersions: 3 });
       }
       const [key = ''] = await redis.keys('*:versions');
-      expect(await redis.llen(key)).toBe(5);
+      expect(await redis.llen(key)).toBe(2 * 5);
     });
   });
 
@@ -224,7 +225,7 @@ describe.skipIf(noRedis !== undefined)(`in a Redis server${reason}`, () => {
     }
 
     test('a version that is not JSON, and which', async () => {
-      await spoiled((key) => redis.lset(`${key}:versions`, 2, '1 [{"op":"repl'));
+      await spoiled((key) => redis.lset(`${key}:versions`, 5, '[{"op":"repl'));
       const error = await refused(store.load('session'), 'STORE_CORRUPT');
       expect(error).toMatchObject({ message: expect.stringContaining('version 3'), cause: expect.any(SyntaxError) });
       expect(recordOf(await mustLoad(store, 'session', 2))).toEqual({ count: 1 });
@@ -232,15 +233,26 @@ describe.skipIf(noRedis !== undefined)(`in a Redis server${reason}`, () => {
 
     test('two versions that are JSON only together', async () => {
       await spoiled(async (key) => {
-        await redis.lset(`${key}:versions`, 2, '1 [1');
-        await redis.lset(`${key}:versions`, 3, '1 2]');
+        await redis.lset(`${key}:versions`, 5, '[1');
+        await redis.lset(`${key}:versions`, 7, '2]');
       });
       await refused(store.load('session'), 'STORE_CORRUPT');
     });
 
     test('versions that are missing', async () => {
-      await spoiled((key) => redis.ltrim(`${key}:versions`, 1, -1));
+      await spoiled((key) => redis.ltrim(`${key}:versions`, 2, -1));
       await refused(store.load('session'), 'STORE_CORRUPT');
+    });
+
+    test('all versions, as on a full server that throws keys away; the others are listed as ever', async () => {
+      await spoiled((key) => redis.del(`${key}:versions`));
+      await refused(store.load('session'), 'STORE_CORRUPT');
+      const again = await hold(store, 'session');
+      await refused(store.save(again, { expectedVersion: 5, change: countTo(5) }), 'SESSION_CONFLICT');
+      expect(await redis.keys('*:versions')).toEqual([]);
+      await create(store, 'other');
+      expect(await allIds(store)).toEqual(['session', 'other']);
+      expect(await store.delete('session')).toBe(true);
     });
 
     test('an input that is not JSON', async () => {

@@ -240,7 +240,7 @@ describe.skipIf(noRedis !== undefined)(`saves at once${reason}`, () => {
     }
     expect((await mustLoad(store, all.sessionId, 1)).checkpoint).toEqual({ count: 0 });
     const counts = [all, few].map(async ({ sessionId }) => redis.llen(`${await keyOf(sessionId)}:versions`));
-    expect(await Promise.all(counts)).toEqual([13, 5]);
+    expect(await Promise.all(counts)).toEqual([2 * 13, 2 * 5]);
     expect(await records([all, few])).toEqual([{ count: 12 }, { count: 12 }]);
   });
 
