@@ -159,6 +159,19 @@ export class InvalidValueError extends AgentFlowError {
   }
 }
 
+/** Throws `INVALID_VALUE` naming every option there is none of. For bounds: one that is misspelt would be none at all. */
+export function assertKnownOptions<Options extends object>(
+  options: Options,
+  known: Readonly<Record<keyof Options, unknown>>,
+  path: string,
+): void {
+  const unknown = Object.keys(options).filter((name) => !Object.hasOwn(known, name));
+  if (unknown.length === 0) return;
+  const expected = `one of ${Object.keys(known).join(', ')}`;
+  const issues = unknown.map((name) => ({ path: `${path}.${name}`, expected, received: 'no such option' }));
+  throw new InvalidValueError('option', issues);
+}
+
 /** The path, the expectation and the find of each issue, as one sentence. */
 export function describeIssues(issues: readonly ValueIssue[]): string {
   return issues

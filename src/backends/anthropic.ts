@@ -5,13 +5,14 @@
  */
 import { v4 as uuid } from 'uuid';
 import { AgentFlowError } from '../errors.js';
-import type { Clock } from '../internal/clock.js';
+import { type Clock, systemClock } from '../internal/clock.js';
 import type { RequestResponseProvider } from '../providers/provider.js';
 import {
   type AnthropicMessage,
   conversationOf,
   promptBlocks,
   startOfUnanswered,
+  tellable,
   transcriptOf,
 } from './anthropic/content.js';
 import { type AnthropicEvent, normalizeAnthropic, peekAnthropic, streamedMessages } from './anthropic/events.js';
@@ -22,6 +23,7 @@ import { Conversation } from './conversation.js';
 import { failure } from './failure.js';
 import { type BackendTool, type ModelSession, modelBackend } from './model-backend.js';
 import type { TelemetryOptions } from './telemetry.js';
+import { wholeAnswer } from './whole-answer.js';
 
 export type { AnthropicEvent, BackendTool };
 
@@ -76,6 +78,8 @@ const name = 'anthropic';
 /**
  * A backend that keeps the conversation itself: it is told whole in every turn, and a turn that failed is no part of it.
  * `resumeSession` needs the `messages` so far; without them it throws `BACKEND_CANNOT_RESUME`.
+ *
+ * Throws `INVALID_VALUE` for a `maxTurns` that is no number from 1.
  */
 export function anthropicBackend(options: AnthropicBackendOptions): Backend<ModelSession<AnthropicConversation>> & {
   resumeSession(sessionId: string, options?: BackendSessionOptions): Promise<ModelSession<AnthropicConversation>>;
@@ -97,13 +101,14 @@ export function anthropicBackend(options: AnthropicBackendOptions): Backend<Mode
 export function anthropicProvider(
   options: AnthropicBackendOptions,
 ): RequestResponseProvider<AnthropicConversation, AnthropicEvent, AnthropicMessage> {
-  const { client, maxRetries = 0, maxTurns = 50 } = options;
+  const { client, maxRetries = 0, maxTurns = 50, clock = systemClock } = options;
 
   async function* ask(conversation: AnthropicConversation, signal: AbortSignal): AsyncGenerator<AnthropicEvent> {
     for (let asked = 0; asked < maxTurns; asked++) {
       const events: AnthropicEvent[] = [];
-      for await (const raw of await client.messages.create(requestOf(options, conversation), { signal, maxRetries })) {
-        const event = raw as AnthropicEvent;
+      const create = (hangUp: AbortSignal) =>
+        client.messages.create(requestOf(options, conversation), { signal: hangUp, maxRetries });
+      for await (const event of wholeAnswer<AnthropicEvent>({ ask: create, isEnd, signal, clock })) {
         events.push(event);
         yield event;
       }
@@ -112,7 +117,7 @@ export function anthropicProvider(
       const [message] = streamedMessages(events);
       if (message?.stopReason === undefined || events.at(-1)?.type !== 'message_stop') throw brokenOff();
       const { content, stopReason } = message;
-      if (content.length > 0) conversation.add({ role: 'assistant', content });
+      if (content.length > 0) conversation.add({ role: 'assistant', content: content.map(tellable) });
       if (stopReason === 'end_turn' || stopReason === 'stop_sequence') conversation.commit();
       if (stopReason !== 'pause_turn') return;
     }
@@ -173,6 +178,10 @@ function requestOf(
     messages: [...items] as never[],
     stream: true,
   };
+}
+
+function isEnd({ type }: AnthropicEvent): boolean {
+  return type === 'message_stop';
 }
 
 function brokenOff(): BackendError {

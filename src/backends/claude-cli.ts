@@ -7,7 +7,7 @@ import { InvalidValueError } from '../errors.js';
 import type { Backend, BackendSessionOptions, Prompt } from './backend.js';
 import { type ClaudeCliFlags, checkClaudeFlags, claudeArguments } from './claude-cli/argv.js';
 import { ClaudeMessages } from './claude-cli/messages.js';
-import type { CliLimits } from './cli-process.js';
+import { type CliLimits, checkCliLimits } from './cli-process.js';
 import { type CliSession, cliEnvironment, cliTurn, needsStdin } from './cli-turn.js';
 import { promptText } from './prompt-text.js';
 import type { TelemetryOptions } from './telemetry.js';
@@ -63,6 +63,7 @@ export function claudeCliBackend(options: ClaudeCliOptions = {}): Backend<Claude
     ...flags
   } = options;
   checkClaudeFlags(flags);
+  checkCliLimits(limits);
 
   const open = (id: string | undefined, sessionOptions: BackendSessionOptions): ClaudeCliSession => ({
     id,

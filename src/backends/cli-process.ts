@@ -1,6 +1,7 @@
 /** A child process that leads a process group of its own and speaks lines. Whatever it starts ends with it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { StringDecoder } from 'node:string_decoder';
+import { assertKnownOptions, InvalidValueError } from '../errors.js';
 import { type Clock, systemClock } from '../internal/clock.js';
 import { Deferred } from '../internal/deferred.js';
 import { forgetGroup, isRemembered, rememberGroup, signalGroup } from './process-groups.js';
@@ -30,6 +31,27 @@ export interface CliLimits {
   readonly maxStderrLength?: number;
   /** @default the machine's */
   readonly clock?: Clock;
+}
+
+const cliLimits = {
+  idleTimeoutMs: true,
+  exitGraceMs: true,
+  killAfterMs: true,
+  maxLineLength: true,
+  maxStderrLength: true,
+  clock: true,
+};
+
+/** Throws `INVALID_VALUE` for limits that are no numbers from 0, and for those there are none of. */
+export function checkCliLimits(limits: CliLimits): void {
+  assertKnownOptions(limits, cliLimits, 'limits');
+  const { clock: _, ...bounds } = limits;
+  for (const [name, bound] of Object.entries(bounds)) {
+    if (bound === undefined || (typeof bound === 'number' && bound >= 0)) continue;
+    throw new InvalidValueError('option', [
+      { path: `limits.${name}`, expected: 'a number from 0', received: String(bound) },
+    ]);
+  }
 }
 
 /** How it ended. */

@@ -5,7 +5,7 @@
  */
 import type { Usage } from '../../schemas/index.js';
 import type { Backend, BackendSessionOptions, Prompt } from './backend.js';
-import type { CliLimits } from './cli-process.js';
+import { type CliLimits, checkCliLimits } from './cli-process.js';
 import { type CliSession, cliEnvironment, cliTurn, needsStdin } from './cli-turn.js';
 import { type CodexCliFlags, checkCodexFlags, codexArguments } from './codex-cli/argv.js';
 import { CodexMessages, type CodexResponseText, type CodexResultData } from './codex-cli/messages.js';
@@ -62,6 +62,7 @@ export function codexCliBackend(options: CodexCliOptions = {}): Backend<CodexCli
   const { command = 'codex', commandArguments = [], cwd, env, extraArguments = [], ...rest } = options;
   const { responseText = 'final_message', limits = {}, telemetry, ...flags } = rest;
   checkCodexFlags(flags);
+  checkCliLimits(limits);
 
   return {
     name,

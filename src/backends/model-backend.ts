@@ -7,6 +7,7 @@
  */
 import { type Context, context } from '@opentelemetry/api';
 import type { Usage } from '../../schemas/index.js';
+import { InvalidValueError } from '../errors.js';
 import { type Clock, systemClock } from '../internal/clock.js';
 import type { OpenOptions, ProviderTurn, RequestResponseProvider, ToolResult, ToolUse } from '../providers/provider.js';
 import type { AnsweredCall, Backend, BackendEvent, BackendFailure, BackendSessionOptions } from './backend.js';
@@ -59,13 +60,14 @@ export interface ModelBackendOptions<Session, Event, Input> {
   readonly stopKinds: Readonly<Record<string, FailureKind>>;
 }
 
-/** A backend whose sessions are the provider's own. */
+/** A backend whose sessions are the provider's own. Throws `INVALID_VALUE` for a bound on turns that is none. */
 export function modelBackend<Session, Event, Input>(
   options: ModelBackendOptions<Session, Event, Input>,
 ): Backend<ModelSession<Session>> & {
   resumeSession(sessionId: string, options?: BackendSessionOptions): Promise<ModelSession<Session>>;
 } {
-  const { provider } = options;
+  const { provider, maxTurns } = options;
+  if (!(typeof maxTurns === 'number' && maxTurns >= 1)) throw noBound(maxTurns);
   const open = async (how: OpenOptions): Promise<ModelSession<Session>> => {
     const ending = new AbortController();
     return { conversation: await provider.open(how, { signal: ending.signal }), ending };
@@ -123,11 +125,13 @@ class ModelTurn<Session, Event, Input> {
     if (resumeId !== undefined) yield { type: 'session', sessionId: resumeId };
     let input = first;
     for (let numTurns = 1; ; numTurns++) {
-      const { terminal, stopReason, toolUses, serverToolUses } = yield* this.#callModel(input);
+      const { terminal, stopReason, toolUses: handedBack, serverToolUses } = yield* this.#callModel(input);
       for (const { id, name, input } of serverToolUses) yield { type: 'tool_use', id, name, input };
       if (terminal === 'end_turn') return yield* this.#answered({ numTurns, stopReason }, resumeId);
       if (terminal === 'terminated') throw this.#failed(stopKinds[stopReason] ?? 'unknown', stopReason);
       if (numTurns >= maxTurns) throw this.#failed('limit', `more than ${maxTurns} model turns`);
+      // A call that is there twice is one.
+      const toolUses = [...new Map(handedBack.map((use) => [use.id, use])).values()];
       for (const { id, name, input } of toolUses) yield { type: 'tool_use', id, name, input };
       const results: ToolResult[] = [];
       // Each as soon as it is there: what has been told is not run again.
@@ -209,6 +213,8 @@ class ModelTurn<Session, Event, Input> {
     });
     const tool = this.#options.tools.find((one) => one.name === name);
     if (tool === undefined) return answer(`There is no tool named ${name}`, true);
+    // What the model has written may be no JSON: a tool is not run with what it cannot expect.
+    if (tool.inputSchema.type === 'object' && !isObject(input)) return answer('The input is not a JSON object', true);
     const span = this.#span('execute_tool', name);
     span.tell({ toolName: name, toolCallId: id });
     span.tellContent({ toolInput: input });
@@ -230,6 +236,16 @@ class ModelTurn<Session, Event, Input> {
 
 function usageEvents(usage: Usage | undefined): BackendEvent[] {
   return usage === undefined ? [] : [{ type: 'usage', usage }];
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function noBound(received: unknown): InvalidValueError {
+  return new InvalidValueError('option', [
+    { path: 'maxTurns', expected: 'a number from 1', received: String(received) },
+  ]);
 }
 
 function resultOf({ id, name, output, isError }: AnsweredCall): ToolResult {

@@ -4,7 +4,7 @@
  * version of it.
  */
 import { AgentFlowError, InvalidValueError } from '../errors.js';
-import type { Clock } from '../internal/clock.js';
+import { type Clock, systemClock } from '../internal/clock.js';
 import type { RequestResponseProvider } from '../providers/provider.js';
 import type { Backend, BackendSessionOptions } from './backend.js';
 import { BackendError } from './backend-error.js';
@@ -21,6 +21,7 @@ import {
 import { endOf, normalizeOpenAI, type OpenAIEvent, outputOf, peekOpenAI } from './openai/events.js';
 import { failedResponse, isLostResponse, openaiFailure } from './openai/failures.js';
 import type { TelemetryOptions } from './telemetry.js';
+import { wholeAnswer } from './whole-answer.js';
 
 export type { BackendTool, OpenAIConversation, OpenAIEvent, OpenAIHistory };
 
@@ -86,7 +87,8 @@ const name = 'openai';
  * none before the first answer, and every turn tells another. When OpenAI has lost the response, a session that was given
  * its `messages` tells them anew; any other fails with the kind `not_found`.
  *
- * Throws `INVALID_VALUE` for a `history` there is none of, and for one at OpenAI with `request.store` switched off.
+ * Throws `INVALID_VALUE` for a `maxTurns` that is no number from 1, for a `history` there is none of, and for one at OpenAI
+ * with `request.store` switched off.
  */
 export function openaiBackend(options: OpenAIBackendOptions): Backend<ModelSession<OpenAIConversation>> & {
   resumeSession(sessionId: string, options?: BackendSessionOptions): Promise<ModelSession<OpenAIConversation>>;
@@ -124,7 +126,7 @@ export function openaiProvider(
 function newProvider(
   options: OpenAIBackendOptions,
 ): RequestResponseProvider<OpenAIConversation, OpenAIEvent, readonly OpenAIItem[]> {
-  const { history = 'client' } = options;
+  const { history = 'client', clock = systemClock } = options;
   return {
     name,
     mode: 'request_response',
@@ -148,8 +150,8 @@ function newProvider(
       if (input.every(({ type }) => type === 'function_call_output')) conversation.add(input);
       else conversation.begin(input);
       const events: OpenAIEvent[] = [];
-      for await (const raw of await ask(options, conversation, signal)) {
-        const event = raw as OpenAIEvent;
+      const create = (hangUp: AbortSignal) => ask(options, conversation, hangUp);
+      for await (const event of wholeAnswer<OpenAIEvent>({ ask: create, isEnd, signal, clock })) {
         events.push(event);
         yield event;
       }
@@ -176,6 +178,10 @@ async function ask(
     if (!isLostResponse(error) || !conversation.recover()) throw error;
     return create();
   }
+}
+
+function isEnd(event: OpenAIEvent): boolean {
+  return endOf([event]) !== undefined;
 }
 
 /** A response has ended: it becomes a part of the conversation, or an error. */

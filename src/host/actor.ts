@@ -8,7 +8,7 @@ import { draining, halted, terminated } from './host-errors.js';
 import { type BudgetStatus, Ledger } from './ledger.js';
 import { Life } from './life.js';
 import { Mind } from './mind.js';
-import { opened } from './opening.js';
+import { closed, opened } from './opening.js';
 import { type AgentRecord, ResultBook } from './record.js';
 import { answerOf, type Following, failed, type Request } from './request.js';
 import type { LifeParts } from './service.js';
@@ -214,9 +214,7 @@ export class Actor {
       // Whoever ended the agent meanwhile has ended the session that it had.
       const left = stance.isAlive ? cycle.session : fresh;
       if (stance.isAlive) cycle.replaceSession(fresh);
-      await Promise.resolve(left)
-        .then((session) => backend.terminateSession(session))
-        .catch(() => {});
+      await closed(backend, left);
       this.#assertOpen();
       record.sessionId = undefined;
       memory?.put('sessionId', null);

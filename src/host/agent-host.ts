@@ -267,9 +267,10 @@ export class AgentHost implements AsyncDisposable {
    * Lets the turns in flight end, then all agents; those that take longer than `timeoutMs` (default: for ever) are ended at
    * once. With a store they are remembered, with what waits and with a turn that was cut. Again is the same as once.
    */
-  close({ timeoutMs = Infinity }: Pick<Waiting, 'timeoutMs'> = {}): Promise<void> {
+  close(options: Pick<Waiting, 'timeoutMs'> = {}): Promise<void> {
     return silent(() => {
-      checkWaiting({ timeoutMs });
+      checkWaiting(options);
+      const { timeoutMs = Infinity } = options;
       return this.#parts.roster.close(timeoutMs);
     });
   }

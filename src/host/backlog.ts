@@ -1,12 +1,13 @@
 /** Everything that waits for one agent: prompts, notifications, the self-chain slot; bounded, and remembered in order. */
 import type { Prompt } from '../backends/backend.js';
+import type { AgentFlowError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
 import type { Origin } from './behaviour.js';
 import { OverloadedError, type OverloadFacts } from './host-errors.js';
 import { Mailbox, type QueueLimits } from './mailbox.js';
 import type { AgentMemory } from './memory.js';
 import type { Policies } from './options.js';
-import { bytesOf, type Following, type Request } from './request.js';
+import { bytesOf, type Following, hasCaller, type Request } from './request.js';
 
 /** Something that was notified and not yet heard. */
 export interface Notification {
@@ -26,6 +27,8 @@ export class Backlog {
   readonly #limits: Pick<Policies, 'prompts' | 'notifications'>;
   #prompts: Mailbox<Request> | undefined;
   #notifications: Mailbox<Notification> | undefined;
+  /** Those who wait for a notification that was taken, and is not remembered as heard yet. */
+  #listeners: Deferred<void>[] | undefined;
   #chain: Request | undefined;
   #order = 0;
 
@@ -67,7 +70,8 @@ export class Backlog {
       waiting: undefined,
       notBefore: undefined,
     };
-    this.remember(request);
+    if (hasCaller(request)) this.#write(request);
+    else this.remember(request);
     return request;
   }
 
@@ -77,13 +81,17 @@ export class Backlog {
     return { ...request, bytes: bytesOf(request.prompt), following: nobody, waiting: undefined, notBefore: undefined };
   }
 
-  remember({ order, ref, origin, prompt, attempt }: Request): void {
-    this.#memory?.add('requests', order, { ref, origin, prompt, attempt });
+  /** A prompt that the agent's own work has led to. */
+  remember(request: Request): void {
+    this.#memory?.together(() => this.#write(request));
   }
 
   /** The request has been answered, or never will be. */
-  forget({ order }: Request): void {
-    this.#memory?.remove('requests', order);
+  forget(request: Request): void {
+    const forget = () => this.#memory?.remove('requests', request.order);
+    // One of the agent's own may not be written yet.
+    if (hasCaller(request)) forget();
+    else this.#memory?.together(forget);
   }
 
   /** Throws an {@link OverloadedError} when a prompt of that text could not wait. */
@@ -126,13 +134,13 @@ export class Backlog {
 
   setChain(request: Request): void {
     this.#chain = request;
-    this.#memory?.put('chain', request.order);
+    this.#memory?.together(() => this.#memory?.put('chain', request.order));
   }
 
   takeChain(): Request | undefined {
     const chain = this.#chain;
     this.#chain = undefined;
-    if (chain !== undefined) this.#memory?.put('chain', null);
+    if (chain !== undefined) this.#memory?.together(() => this.#memory?.put('chain', null));
     return chain;
   }
 
@@ -156,18 +164,39 @@ export class Backlog {
   }
 
   takeNotification(): Notification | undefined {
-    return this.#notifications?.shift();
+    const notification = this.#notifications?.shift();
+    if (notification?.heard !== undefined) {
+      this.#listeners ??= [];
+      this.#listeners.push(notification.heard);
+    }
+    return notification;
+  }
+
+  /** What was taken has been heard, for good. */
+  tellListeners(): void {
+    for (const listener of this.#listeners ?? []) listener.resolve();
+    this.#listeners = undefined;
+  }
+
+  /** Nobody knows what became of what was taken. */
+  refuseListeners(error: AgentFlowError): void {
+    for (const listener of this.#listeners ?? []) listener.reject(error);
+    this.#listeners = undefined;
   }
 
   /** It has been heard, or never will be. */
   forgetNotification({ order }: Notification): void {
-    this.#memory?.remove('notifications', order);
+    this.#memory?.together(() => this.#memory?.remove('notifications', order));
   }
 
   clearNotifications(): Notification[] {
     const cleared = this.#notifications?.clear() ?? [];
     for (const notification of cleared) this.forgetNotification(notification);
     return cleared;
+  }
+
+  #write({ order, ref, origin, prompt, attempt }: Request): void {
+    this.#memory?.add('requests', order, { ref, origin, prompt, attempt });
   }
 }
 

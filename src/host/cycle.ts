@@ -174,9 +174,10 @@ export class TurnCycle {
     return closed && { ...closed, said: this.#said(prompt, end) };
   }
 
-  /** What the callbacks make of a turn's end. */
+  /** What the callbacks make of a turn's end: remembered with it, so that a turn that is tried again finds none of it. */
   async close(request: Request, prompt: Prompt, ended: TurnOutcome): Promise<TurnClosed> {
-    const { mind, stance } = this.#parts;
+    const { mind, stance, memory } = this.#parts;
+    memory?.hold();
     const turn: TurnInfo = { ...factsOf(request), prompt };
     let outcome = ended;
     let decision: Decision<unknown> | undefined;

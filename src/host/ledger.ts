@@ -1,6 +1,6 @@
 /** Money and tokens: reserved before a turn, counted during it, settled after it. */
 import type { Response } from '../backends/backend.js';
-import { InvalidValueError } from '../errors.js';
+import { assertKnownOptions, InvalidValueError } from '../errors.js';
 import { BudgetError, type BudgetFacts } from './host-errors.js';
 
 /** What may be spent. Absent: as much as it takes. */
@@ -34,6 +34,9 @@ export interface Spent {
   readonly tokens: number;
 }
 
+/** All that a budget can say. */
+const amounts = { maxCostUsd: true, maxTokens: true, reserveCostUsd: true, reserveTokens: true };
+
 type Unit = BudgetFacts['unit'];
 const units: readonly Unit[] = ['usd', 'tokens'];
 
@@ -53,8 +56,9 @@ export class Ledger {
   readonly #spent: Record<Unit, number>;
   readonly #held: Record<Unit, number> = { usd: 0, tokens: 0 };
 
-  /** Throws `INVALID_VALUE` for amounts that are not numbers from 0. */
+  /** Throws `INVALID_VALUE` for amounts that are not numbers from 0, and for those there are none of. */
   constructor(scope: BudgetFacts['scope'], budget: Budget, spent: Spent = { usd: 0, tokens: 0 }) {
+    assertKnownOptions(budget, amounts, 'budget');
     for (const [path, amount] of Object.entries(budget)) {
       if (amount !== undefined && !(typeof amount === 'number' && amount >= 0)) {
         throw new InvalidValueError('option', [

@@ -1,11 +1,11 @@
 /** The life of one agent: the loop that does one thing at a time, in the order of `machine.ts`, and how it ends. */
 import { isAgentFlowError } from '../errors.js';
-import type { Clock } from '../internal/clock.js';
 import { Deferred } from '../internal/deferred.js';
 import type { EndReason } from './behaviour.js';
 import { runAsNobody } from './current.js';
 import { draining, terminated } from './host-errors.js';
 import { nextWork, type Work } from './machine.js';
+import { atMost } from './patience.js';
 import { answer, failed, type Request } from './request.js';
 import { type LifeParts, type Loop, Service } from './service.js';
 
@@ -91,7 +91,7 @@ export class Life implements Loop {
   /** Ends at once: the turn is cut, everybody who waits is told, `terminate` runs, the backend's session is ended. */
   async end(reason: EndReason, cause?: unknown): Promise<EndReason> {
     const { name, mind, cycle, backlog, backend, memory, observers, stance, clock, policies, onEnd } = this.#parts;
-    const within = (work: Promise<unknown>) => waitFor(work, clock, policies.shutdownMs);
+    const within = (work: Promise<unknown>) => atMost(policies.shutdownMs, work, clock);
     this.#ended ??= new Deferred();
     if (!stance.end(reason)) return this.#ended.promise;
     // What waits goes on in the next process: nothing of the end is remembered.
@@ -102,6 +102,7 @@ export class Life implements Loop {
     for (const request of [...(active === undefined ? [] : [active]), ...this.#takeAll()])
       answer(name, request, failed(error));
     for (const { heard } of backlog.clearNotifications()) heard?.reject(error);
+    backlog.refuseListeners(error);
     if (this.#loop !== undefined) await within(this.#loop);
     await within(mind.terminate(reason));
     await within((async () => backend.terminateSession(cycle.session))());
@@ -184,16 +185,4 @@ export class Life implements Loop {
     await this.service.preRun();
     this.#needsPreRun = false;
   }
-}
-
-/** Waits for work, at most so long; never rejects. */
-function waitFor(work: Promise<unknown>, clock: Clock, ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    const cancel = clock.after(ms, resolve, { keepAlive: true });
-    const done = () => {
-      cancel();
-      resolve();
-    };
-    work.then(done, done);
-  });
 }

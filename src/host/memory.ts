@@ -70,6 +70,8 @@ export class AgentMemory {
   #document: Writable<KeptAgent> | undefined;
   #head: number;
   #pending: PatchOperation[] = [];
+  /** Changes that are to count together; `undefined`: none are awaited. */
+  #held: (() => void)[] | undefined;
   #size = 0;
   #wholeSize = 0;
   #isSealed = false;
@@ -125,6 +127,28 @@ export class AgentMemory {
     if (this.#isSealed || members === undefined || !Object.hasOwn(members, key)) return;
     this.#pending.push({ op: 'remove', path: `/${section}/${key}` });
     delete members[key];
+  }
+
+  /**
+   * From here to {@link commit} what {@link together} is given waits: all that a piece of work has led to is remembered as
+   * one, and a process that dies in between has done none of it. What others change meanwhile is not held up.
+   */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  /** Makes a change: at once, or with all others of the work that goes on. */
+  together(change: () => void): void {
+    if (this.#held === undefined) change();
+    else this.#held.push(change);
+  }
+
+  /** The work is done: resolves when the store has all of it, and everything that was changed before. */
+  commit(): Promise<void> {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const change of held) change();
+    return this.flush();
   }
 
   /** Removes every member. */

@@ -16,7 +16,7 @@ export interface MindParts extends Runner {
   readonly behaviour: AnyBehaviour;
   readonly observers: Observers;
   /** Where states are remembered; then they are JSON, and nobody may change one in place. */
-  readonly memory: Pick<AgentMemory, 'put'> | undefined;
+  readonly memory: Pick<AgentMemory, 'put' | 'together'> | undefined;
 }
 
 /** How `preTurn` went; `invalid` is an answer that it may not give. */
@@ -166,8 +166,9 @@ export class Mind {
   #adopt(state: unknown): void {
     if (state === this.#state) return;
     const { memory } = this.#parts;
-    this.#state = memory === undefined ? state : frozenState(state);
-    memory?.put('state', this.#state);
+    const next = memory === undefined ? state : frozenState(state);
+    this.#state = next;
+    memory?.together(() => memory.put('state', next));
   }
 
   #nothing(): Decision<unknown> {

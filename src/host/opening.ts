@@ -1,4 +1,4 @@
-/** How a backend's session is opened, and opened again. */
+/** How a backend's session is opened, opened again, and closed. */
 import type { Backend, BackendSessionOptions, Message } from '../backends/backend.js';
 import { AgentFlowError, isAgentFlowError } from '../errors.js';
 import { messageOf } from './host-errors.js';
@@ -11,6 +11,15 @@ export async function opened(backend: Backend, open: () => unknown): Promise<unk
   } catch (cause) {
     const message = `The backend ${backend.name} could not start: ${messageOf(cause)}`;
     throw new AgentFlowError('BACKEND_START_FAILED', message, { cause });
+  }
+}
+
+/** Ends a session that nobody wants. Never rejects. */
+export async function closed(backend: Backend, session: unknown): Promise<void> {
+  try {
+    await backend.terminateSession(session);
+  } catch {
+    // It is left to itself.
   }
 }
 

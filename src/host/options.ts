@@ -1,6 +1,6 @@
 /** What an agent is started with, its defaults filled in and checked, once. */
 import type { Backend } from '../backends/backend.js';
-import { InvalidValueError } from '../errors.js';
+import { assertKnownOptions, InvalidValueError } from '../errors.js';
 import type { Budget } from './ledger.js';
 import type { QueueLimits } from './mailbox.js';
 import type { Following, Waiting } from './request.js';
@@ -90,6 +90,8 @@ const policyNames: readonly (keyof AgentPolicies)[] = [
   ...(['budget', 'restart', 'restartLimits', 'onLostTurn', 'shutdownMs'] as const),
 ];
 
+const restartLimitNames = { maxRestarts: true, withinMs: true, backoffMs: true, maxBackoffMs: true };
+
 function checkedPolicies(options: AgentPolicies): Policies {
   const {
     watchdogMs = 600_000,
@@ -110,6 +112,7 @@ function checkedPolicies(options: AgentPolicies): Policies {
     shutdownMs = 5_000,
   } = options;
   assertOptions('restartLimits', restartLimits);
+  assertKnownOptions(restartLimits, restartLimitNames, 'restartLimits');
   if (budget !== undefined) assertOptions('budget', budget);
   const { maxRestarts = 3, withinMs = 60_000, backoffMs = 100, maxBackoffMs = 10_000 } = restartLimits;
   const counts = { maxPendingPrompts, maxPendingPromptBytes, maxPendingNotifications, maxPendingNotificationBytes };

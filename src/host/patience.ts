@@ -1,4 +1,4 @@
-/** How long a caller waits. */
+/** How long somebody waits. */
 import { AgentFlowError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import type { Waiting } from './request.js';
@@ -27,6 +27,18 @@ export function patiently<T>(
     work.then(resolve, reject).then(settle);
     if (signal?.aborted) stop();
     else signal?.addEventListener('abort', stop, { once: true });
+  });
+}
+
+/** Waits for work, at most so many milliseconds; never rejects. */
+export function atMost(ms: number, work: Promise<unknown>, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = clock.after(ms, resolve, { keepAlive: true });
+    const done = () => {
+      cancel();
+      resolve();
+    };
+    work.then(done, done);
   });
 }
 

@@ -3,7 +3,7 @@ import { type AnyAgent, agentBackend } from './agent-backend.js';
 import type { AgentStartOptions, Revival } from './api.js';
 import { defineBehaviour, noreply } from './behaviour.js';
 import type { AnyBehaviour } from './mind.js';
-import { checkStart, invalid, kindOf, policiesOf, type StartOptions } from './options.js';
+import { assertOptions, checkStart, invalid, kindOf, policiesOf, type StartOptions } from './options.js';
 import type { Plan } from './starting.js';
 
 const required = ['init', 'handleResponse'] as const;
@@ -39,6 +39,7 @@ const plain = defineBehaviour({
 });
 
 function planOfAgent(agent: AnyAgent, options: AgentStartOptions): Plan {
+  assertOptions('', options);
   return planOfBehaviour(plain as AnyBehaviour, { ...options, backend: agentBackend(agent, options) });
 }
 

@@ -1,5 +1,6 @@
 /** Which agents there are, under which names; what becomes of a name when its agent ends; and agents that come back. */
 import { AgentFlowError, InvalidValueError, isAgentFlowError } from '../errors.js';
+import { Deferred } from '../internal/deferred.js';
 import { frozenJson } from '../internal/json.js';
 import type { Actor } from './actor.js';
 import type { AgentParts } from './actor-parts.js';
@@ -7,11 +8,20 @@ import type { Restored } from './api.js';
 import type { EndReason } from './behaviour.js';
 import { terminated } from './host-errors.js';
 import { type KeptAgentInfo, keptAgents } from './memory.js';
+import { atMost } from './patience.js';
 import { type Plan, type Started, type Surroundings, startAgent } from './starting.js';
 
 /** A name whose agent has died and comes back. */
 interface Restart {
   readonly cancel: () => void;
+}
+
+/** A start, or a restart, that is under way. */
+interface Beginning {
+  readonly plan: Plan;
+  /** Resolves when nothing of it goes on. */
+  readonly work: Promise<void>;
+  readonly outcome: Deferred<Started>;
 }
 
 /** Which agents there are. */
@@ -20,6 +30,7 @@ export class Roster {
   readonly #actors = new Map<string, Actor>();
   readonly #starting = new Set<string>();
   readonly #restarts = new Map<string, Restart>();
+  readonly #beginnings = new Set<Beginning>();
   /** When agents died, by name, in milliseconds since the Unix epoch; of those that are restarted. */
   readonly #deaths = new Map<string, number[]>();
   /** Agents whose earlier spending is in the host's account already. */
@@ -106,7 +117,10 @@ export class Roster {
     await store.delete(name);
   }
 
-  /** Lets every turn in flight end, for at most so many milliseconds, and takes nothing new. */
+  /**
+   * Lets every turn in flight end, for at most so many milliseconds, and takes nothing new. What is just being started goes
+   * no further than the step it is at, and that has the time a callback has at the end.
+   */
   async close(timeoutMs: number): Promise<void> {
     this.#isClosed = true;
     for (const { cancel } of this.#restarts.values()) cancel();
@@ -115,7 +129,8 @@ export class Roster {
     const endAll = () => void Promise.all(actors.map((actor) => actor.end('closed')));
     const { clock } = this.#surroundings;
     const cancel = timeoutMs === Infinity ? () => {} : clock.after(timeoutMs, endAll, { keepAlive: true });
-    await Promise.all(actors.map((actor) => actor.drain('closed')));
+    const starts = [...this.#beginnings].map((beginning) => this.#endOf(beginning, timeoutMs));
+    await Promise.all([...starts, ...actors.map((actor) => actor.drain('closed'))]);
     cancel();
   }
 
@@ -135,11 +150,32 @@ export class Roster {
     return this.#actors.has(name) || this.#starting.has(name) || this.#restarts.has(name);
   }
 
-  async #begin(plan: Plan, isStillWanted = () => true): Promise<Started> {
+  #begin(plan: Plan, isStillWanted = () => true): Promise<Started> {
+    const outcome = new Deferred<Started>();
+    const work = this.#brought(plan, isStillWanted).then(outcome.resolve, outcome.reject);
+    const beginning = { plan, work, outcome };
+    this.#beginnings.add(beginning);
+    void work.then(() => this.#beginnings.delete(beginning));
+    return outcome.promise;
+  }
+
+  /** Whoever waits for a start that takes too long is told; should it get there all the same, it is ended then. */
+  async #endOf({ plan, work, outcome }: Beginning, timeoutMs: number): Promise<void> {
+    const { options, policies } = plan;
+    await atMost(Math.min(policies.shutdownMs, timeoutMs), work, this.#surroundings.clock);
+    outcome.reject(terminated(options.name, 'closed'));
+  }
+
+  async #brought(plan: Plan, isStillWanted: () => boolean): Promise<Started> {
     const { name } = plan.options;
-    const started = await startAgent(plan, this.#surroundings, this.#onEnd);
-    if (this.#isClosed || !isStillWanted()) {
-      const reason = this.#isClosed ? 'closed' : 'stopped';
+    const endsAs = () => (this.#isClosed ? 'closed' : isStillWanted() ? undefined : 'stopped');
+    const assertWanted = () => {
+      const reason = endsAs();
+      if (reason !== undefined) throw terminated(name, reason);
+    };
+    const started = await startAgent(plan, this.#surroundings, this.#onEnd, assertWanted);
+    const reason = endsAs();
+    if (reason !== undefined) {
       await started.actor.end(reason);
       throw terminated(name, reason);
     }

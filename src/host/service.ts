@@ -69,9 +69,11 @@ export class Service {
   }
 
   async preRun(): Promise<void> {
-    await this.#parts.mind.preRun();
-    this.#parts.memory?.put('hasRun', true);
-    await this.#parts.memory?.flush();
+    const { mind, memory } = this.#parts;
+    memory?.hold();
+    await mind.preRun();
+    memory?.put('hasRun', true);
+    await memory?.commit();
   }
 
   /** Asks for a halt, which is remembered before it happens. */
@@ -102,6 +104,7 @@ export class Service {
   }
 
   serveChain(): Promise<void> {
+    this.#parts.memory?.hold();
     return this.#serve(this.#parts.backlog.takeChain());
   }
 
@@ -111,16 +114,13 @@ export class Service {
     return this.#serve(request);
   }
 
-  /** Hears the oldest notification. A halt is left for the loop, or for the turn's end. */
+  /** Hears the oldest notification. A halt is left for the loop. */
   async hear(): Promise<void> {
-    const { mind, backlog, memory, stance } = this.#parts;
-    const notification = backlog.takeNotification();
-    if (notification === undefined) return;
-    const decision = await mind.handleEvent(notification.event);
-    backlog.forgetNotification(notification);
-    if (stance.isAlive) await this.#followEvent(decision);
-    if (memory !== undefined) await memory.flush();
-    notification.heard?.resolve();
+    const { memory, backlog } = this.#parts;
+    memory?.hold();
+    await this.#hearNext();
+    if (memory !== undefined) await memory.commit();
+    backlog.tellListeners();
   }
 
   /** Answers a request that the loop has nothing to do with, as soon as the store has the outcome. */
@@ -138,11 +138,21 @@ export class Service {
     this.#tell({ type: 'mailbox.taken', depth: this.#parts.backlog.prompts });
   }
 
+  async #hearNext(): Promise<void> {
+    const { mind, backlog, stance } = this.#parts;
+    const notification = backlog.takeNotification();
+    if (notification === undefined) return;
+    const decision = await mind.handleEvent(notification.event);
+    backlog.forgetNotification(notification);
+    if (stance.isAlive) await this.#followEvent(decision);
+  }
+
   /** The request that was taken is answered, once the store has the outcome and the loop has gone on. */
   async #settleCurrent(request: Request, outcome: TurnOutcome | undefined): Promise<void> {
-    const { memory, stance } = this.#parts;
+    const { memory, stance, backlog } = this.#parts;
     if (outcome !== undefined) this.#answers.keep(request, outcome);
-    if (memory !== undefined) await memory.flush();
+    if (memory !== undefined) await memory.commit();
+    backlog.tellListeners();
     if (this.#current === request) this.#current = undefined;
     if (outcome !== undefined && stance.isAlive) this.#answers.isDue(request, outcome);
   }
@@ -151,6 +161,7 @@ export class Service {
     if (request === undefined) return;
     const { mind, cycle, lost: left, memory, stance } = this.#parts;
     this.#current = request;
+    memory?.hold();
     const lost = left?.request === request ? left : undefined;
     if (lost?.isRetried === false) return this.#failLost(request, lost.prompt);
     cycle.open();
@@ -160,7 +171,7 @@ export class Service {
     if (!stance.isAlive) return;
     if (isRefusal(prompt)) return this.#refuseCurrent(request, prompt);
     memory?.put('current', { order: request.order, prompt });
-    if (memory !== undefined) await memory.flush();
+    if (memory !== undefined) await memory.commit();
     if (!stance.isAlive) return;
     const refusal = cycle.reserve();
     if (refusal !== undefined) return this.#refuseCurrent(request, refusal);
@@ -184,14 +195,12 @@ export class Service {
   async #finish(request: Request, closed: TurnClosed): Promise<void> {
     const { backlog, stance } = this.#parts;
     const isRetry = this.#follow(request, closed);
-    for (let left = backlog.notifications; left > 0 && stance.isAlive; left--) await this.hear();
+    for (let left = backlog.notifications; left > 0 && stance.isAlive; left--) await this.#hearNext();
     if (stance.step('its callbacks are through') === 'run postRun') await this.#enterHalt();
     if (!stance.isAlive) return;
     this.#rememberTurn(closed);
     await this.#settleCurrent(request, isRetry ? undefined : closed.outcome);
-    if (stance.step('the turn ends') !== 'tell that it resumes') return;
-    this.#parts.memory?.put('halted', false);
-    this.#tell({ type: 'resumed' });
+    if (stance.step('the turn ends') === 'tell that it resumes') this.#tell({ type: 'resumed' });
   }
 
   #rememberTurn({ said }: TurnClosed): void {
@@ -207,7 +216,8 @@ export class Service {
 
   async #enterHalt(): Promise<void> {
     const { name, mind, memory, backlog, observers, stance } = this.#parts;
-    memory?.put('halted', true);
+    // A resume that was told already is not taken back.
+    if (!stance.isToResume) memory?.put('halted', true);
     await mind.postRun();
     if (!stance.isAlive) return;
     this.#tell({ type: 'halted', ...(observers.withContent ? { agentState: mind.state } : {}) });
@@ -248,8 +258,9 @@ export class Service {
 
   async #refuseCurrent(request: Request, refusal: Refusal): Promise<void> {
     const { memory, stance } = this.#parts;
-    memory?.put('current', null);
+    memory?.hold();
     await this.#refuse(request, refusal);
+    memory?.put('current', null);
     if (stance.isAlive) await this.#settleCurrent(request, failed(refusal.error));
   }
 

@@ -43,6 +43,11 @@ export class Stance {
     return this.#phase === 'idle, to halt' || this.#phase === 'processing, to halt';
   }
 
+  /** It halts, and takes prompts again at once. */
+  get isToResume(): boolean {
+    return this.#phase === 'processing, halting, to resume';
+  }
+
   /** Why the agent ended; `undefined` while it lives. */
   get endReason(): EndReason | undefined {
     return this.#endReason;

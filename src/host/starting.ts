@@ -13,7 +13,7 @@ import { messageOf } from './host-errors.js';
 import { Ledger } from './ledger.js';
 import { AgentMemory, type HostStore, inOrder, type KeptAgent, type KeptRequest } from './memory.js';
 import { type AnyBehaviour, frozenState } from './mind.js';
-import { opened, reopenSession } from './opening.js';
+import { closed, opened, reopenSession } from './opening.js';
 import type { Policies, StartOptions } from './options.js';
 import { AgentRecord, fromKeptOutcome } from './record.js';
 import type { Request } from './request.js';
@@ -37,6 +37,9 @@ export interface Plan {
   readonly policies: Policies;
 }
 
+/** Throws why nobody wants the agent any more. */
+type AssertWanted = () => void;
+
 /** An agent that is ready to begin. */
 export interface Started {
   readonly actor: Actor;
@@ -49,16 +52,22 @@ export interface Started {
  *
  * Source: `GenAgent.start_agent/2`: `init_agent`, then `start_session`; a remembered agent has both behind it.
  */
-export async function startAgent(plan: Plan, surroundings: Surroundings, onEnd: AgentParts['onEnd']): Promise<Started> {
+export async function startAgent(
+  plan: Plan,
+  surroundings: Surroundings,
+  onEnd: AgentParts['onEnd'],
+  assertWanted: AssertWanted,
+): Promise<Started> {
   const { store, owner } = surroundings;
   const { name } = plan.options;
   const memory = store === undefined ? undefined : await AgentMemory.open(store, name, owner);
   try {
+    assertWanted();
     const kept = memory?.kept;
     const common = commonParts(plan, surroundings, memory, onEnd, kept?.totals);
     const actor =
       kept === undefined
-        ? await freshActor(plan, common)
+        ? await freshActor(plan, common, assertWanted)
         : await keptActor(plan, common, kept, () => surroundings.observers.tell(name, { type: 'session.lost' }));
     return { actor, resumed: kept !== undefined };
   } catch (error) {
@@ -69,31 +78,36 @@ export async function startAgent(plan: Plan, surroundings: Surroundings, onEnd: 
 
 type CommonParts = Omit<AgentParts, 'sessionOptions' | 'hasRun' | 'lost'>;
 
-async function freshActor(plan: Plan, common: CommonParts): Promise<Actor> {
+async function freshActor(plan: Plan, common: CommonParts, assertWanted: AssertWanted): Promise<Actor> {
   const { behaviour, options, args } = plan;
   const { memory } = common;
   const { state, session: sessionOptions } = await initOf(behaviour, common, args);
   if (memory !== undefined) assertIsJson(state, common.name);
+  assertWanted();
   const session = await opened(options.backend, () => options.backend.startSession(sessionOptions));
-  const totals = { usd: 0, tokens: 0, turns: 0, ended: 0 };
-  await memory?.begin({
-    format: 1,
-    behaviour: behaviour.name ?? null,
-    session: sessionOptions ?? null,
-    sessionId: null,
-    state: state ?? null,
-    hasRun: behaviour.preRun === undefined,
-    halted: false,
-    current: null,
-    chain: null,
-    calls: [],
-    totals,
-    requests: {},
-    notifications: {},
-    results: {},
-    history: {},
-    messages: {},
-  });
+  try {
+    await memory?.begin({
+      format: 1,
+      behaviour: behaviour.name ?? null,
+      session: sessionOptions ?? null,
+      sessionId: null,
+      state: state ?? null,
+      hasRun: behaviour.preRun === undefined,
+      halted: false,
+      current: null,
+      chain: null,
+      calls: [],
+      totals: { usd: 0, tokens: 0, turns: 0, ended: 0 },
+      requests: {},
+      notifications: {},
+      results: {},
+      history: {},
+      messages: {},
+    });
+  } catch (error) {
+    await closed(options.backend, session);
+    throw error;
+  }
   const parts = { ...common, sessionOptions, hasRun: false, lost: undefined };
   return new Actor(parts, { state, session, isHalted: false, results: [] });
 }

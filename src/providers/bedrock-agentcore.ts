@@ -124,7 +124,9 @@ export function bedrockAgentCoreProvider(
     resumeInput: (uses, results) => [
       {
         role: 'assistant',
-        content: uses.map(({ id, name, input }) => ({ toolUse: { toolUseId: id, name, input, type: 'tool_use' } })),
+        content: uses.map(({ id, name, input }) => ({
+          toolUse: { toolUseId: id, name, input: tellable(input), type: 'tool_use' },
+        })),
       },
       {
         role: 'user',
@@ -137,12 +139,22 @@ export function bedrockAgentCoreProvider(
     request: (session, messages, { signal }) =>
       wholeStream(
         (abortSignal) => client.invokeHarness(invocationOf(options, session, messages), { abortSignal }),
-        (event) => event.messageStop !== undefined,
+        hasEnded,
         { signal, idleTimeoutMs, clock },
       ),
     peek: peekHarness,
     normalize: normalizeHarness,
   };
+}
+
+/** Of several messages in one answer each has an end; that of the last one counts. */
+function hasEnded({ messageStart, messageStop }: HarnessEvent): boolean | undefined {
+  return messageStop !== undefined ? true : messageStart !== undefined ? false : undefined;
+}
+
+/** AWS refuses a call whose input is no object, and the model may make one. */
+function tellable(input: unknown): unknown {
+  return typeof input === 'object' && input !== null && !Array.isArray(input) ? input : { INVALID_JSON: input };
 }
 
 function invocationOf(

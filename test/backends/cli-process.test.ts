@@ -5,7 +5,9 @@ import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { BackendEvent } from '../../src/backends/backend.js';
 import { type ClaudeCliOptions, claudeCliBackend } from '../../src/backends/claude-cli.js';
+import { codexCliBackend } from '../../src/backends/codex-cli.js';
 import { type PromptOutcome, runPrompt } from '../../src/backends/run-prompt.js';
+import { built } from '../support/built.js';
 import { type CliPlay, ScriptedCli, until } from '../support/scripted-cli.js';
 import { collect } from '../support/waiting.js';
 
@@ -47,8 +49,8 @@ async function lifeAfterCancel(play: CliPlay, options: ClaudeCliOptions = {}): P
 
 /** What a program has said that ends in the middle of its turn, and the signal it died of. */
 async function endOfProgram(how: string, { command, commandArguments }: ScriptedCli) {
-  const program = resolve('test/support/fixtures/ends-mid-turn.mjs');
-  const argv = ['--import', 'tsx', program, how, command, ...commandArguments];
+  const program = built('test/support/fixtures/ends-mid-turn.ts');
+  const argv = [program, how, command, ...commandArguments];
   const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
   let stdout = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -260,6 +262,22 @@ describe('what a CLI is given', () => {
     const { error } = await runPrompt(backend, await backend.startSession(), prompt);
     return { error, asked: cli.asked()[0] };
   }
+});
+
+describe.each([
+  ['claude', claudeCliBackend],
+  ['codex', codexCliBackend],
+])('limits of %s', (_, backend) => {
+  it.each([
+    ['limits.idleTimeoutMs', { idleTimeoutMs: Number.NaN }],
+    ['limits.killAfterMs', { killAfterMs: -1 }],
+    ['limits.maxLineLength', { maxLineLength: '9' }],
+    ['limits.idleTimeout', { idleTimeout: 1 }],
+  ])('are refused by their name when they are none: %s', (path, limits) => {
+    expect(() => backend({ limits: limits as object })).toThrow(
+      expect.objectContaining({ code: 'INVALID_VALUE', issues: [expect.objectContaining({ path })] }),
+    );
+  });
 });
 
 describe('a session that is terminated', () => {

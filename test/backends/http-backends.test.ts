@@ -178,6 +178,12 @@ describe.each(Object.entries({ anthropic, openai }))('%s', (name, vendor) => {
       expect(requests).toHaveLength(2);
     });
 
+    it.each([Number.NaN, 0, '5' as unknown as number])('have a bound that is one: not %s', (maxTurns) => {
+      expect(() => vendor.backend('http://localhost', { maxTurns })).toThrow(
+        expect.objectContaining({ code: 'INVALID_VALUE', issues: [expect.objectContaining({ path: 'maxTurns' })] }),
+      );
+    });
+
     it('hear of a cancellation, and are not waited for', async () => {
       const begun = new Gate();
       let heard: AbortSignal | undefined;

@@ -45,7 +45,7 @@ describe('a callback that hangs', () => {
   });
 
   it('init holds up nobody but its own name', async () => {
-    const { start, host } = harness();
+    const { start, host, clock } = harness();
     void start({ init: never }, { name: 'slow' });
     await start({}, {}, 'hi');
     await expect(start({}, { name: 'slow' })).rejects.toMatchObject({ code: 'AGENT_EXISTS' });
@@ -53,7 +53,9 @@ describe('a callback that hangs', () => {
     expect(await host.whereis('slow')).toBeUndefined();
     await expect(host.status('slow')).rejects.toMatchObject({ code: 'AGENT_NOT_FOUND' });
     expect((await host.ask('a', 'go')).text).toBe('hi');
-    await host.close();
+    const closed = host.close();
+    clock.advance(5_000);
+    await closed;
   });
 
   it('terminate holds up stop no longer than shutdownMs', async () => {

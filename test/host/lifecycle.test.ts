@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createAgentHost, prompt } from '../../src/host/host.js';
 import { Deferred } from '../../src/internal/deferred.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
-import { Gate, harness, having, listener, logged, settled } from './harness.js';
+import { Gate, harness, listener, logged, settled } from './harness.js';
 
 const codeOf = (call: Promise<unknown>) =>
   call.then(
@@ -16,6 +16,7 @@ describe('a host', () => {
     ['no options', null],
     ['a budget that is a number', { budget: 5 }],
     ['a negative budget', { budget: { maxTokens: -1 } }],
+    ['a budget that is misspelt', { budget: { maxCostUSD: 1 } }],
     ['an observer that is none', { onEvent: 'me' }],
   ])('refuses %s', (_what, options) => {
     expect(() => createAgentHost(options as never)).toThrow(expect.objectContaining({ code: 'INVALID_VALUE' }));
@@ -52,10 +53,25 @@ describe('start', () => {
     expect([await host.list(), backend.started]).toEqual([[], []]);
   });
 
+  it.each([
+    ['budget.maxTokenz', { budget: { maxTokenz: 1 } }],
+    ['restartLimits.max', { restartLimits: { max: 1 } }],
+  ])('refuses by its name a bound that is misspelt: %s', async (path, options) => {
+    const { start, host } = harness();
+    await expect(start({}, options as object)).rejects.toMatchObject({
+      code: 'INVALID_VALUE',
+      issues: [{ path, received: 'no such option' }],
+    });
+    expect(await host.list()).toEqual([]);
+  });
+
   it('refuses no options at all', async () => {
     const { host } = harness();
-    for (const options of [undefined, null])
+    const agent = { name: 'agent', streamBidi: () => expect.unreachable() };
+    for (const options of [undefined, null]) {
       expect(await codeOf(host.start(listener(), options as never))).toBe('INVALID_VALUE');
+      expect(await codeOf(host.start(agent, options as never))).toBe('INVALID_VALUE');
+    }
   });
 
   it('of one name, several at once: exactly one wins', async () => {
@@ -71,16 +87,6 @@ describe('start', () => {
     expect(await host.whereis('a')).toEqual({ name: 'a', id: first.id });
     await host.stop('a');
     expect((await start()).id).not.toBe(first.id);
-  });
-
-  it('in a host that closes meanwhile ends the agent again', async () => {
-    const { start, host, backend } = harness();
-    const may = new Deferred<void>();
-    const starting = start({ init: async () => having(await may.promise, { state: { log: [] } }) });
-    await host.close();
-    may.resolve();
-    await expect(starting).rejects.toMatchObject({ code: 'AGENT_TERMINATED', details: { reason: 'closed' } });
-    expect([backend.started.length, backend.terminated.length, await host.list()]).toEqual([1, 1, []]);
   });
 });
 
@@ -204,7 +210,8 @@ describe('close', () => {
     await closed;
     await expect(asked).rejects.toMatchObject({ code: 'AGENT_TERMINATED', details: { reason: 'closed' } });
     expect(backend.active).toBe(0);
-    expect(await codeOf(createAgentHost().close({ timeoutMs: -1 }))).toBe('INVALID_VALUE');
+    for (const options of [{ timeoutMs: -1 }, null])
+      expect(await codeOf(createAgentHost().close(options as never))).toBe('INVALID_VALUE');
   });
 
   it('is what `await using` does', async () => {

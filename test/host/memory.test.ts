@@ -2,19 +2,19 @@
 import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { scriptedBackend } from '../../src/backends/scripted.js';
 import { AgentFlowError } from '../../src/errors.js';
 import { createAgentHost, halt, noreply, prompt } from '../../src/host/host.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { SqliteSessionStore } from '../../src/stores/sqlite.js';
+import { built } from '../support/built.js';
 import { Program } from '../support/program.js';
 import { Gate, harness, having, type Log, listener, logged, settled } from './harness.js';
 import { twoToolBackend } from './two-tools.js';
 
-const child = fileURLToPath(new URL('./host-child.ts', import.meta.url));
-const toolsChild = fileURLToPath(new URL('./tools-child.ts', import.meta.url));
+const child = built('test/host/host-child.ts');
+const toolsChild = built('test/host/tools-child.ts');
 
 describe('a host with a store', () => {
   it('goes on after close where it was: state, session, queue in order, results, halted', async () => {
@@ -284,6 +284,42 @@ describe('a closed host', () => {
     await closed;
     await expect(start()).rejects.toMatchObject({ code: 'HOST_CLOSED', status: 'FAILED_PRECONDITION' });
   });
+
+  it('waits for a start that is under way, which goes no further: no session is opened', async () => {
+    const { start, host, backend } = harness();
+    const gate = new Gate();
+    const started = start({ init: () => gate.isOpen.then(() => ({ state: { log: [] } })) });
+    let hasClosed = false;
+    const closed = host.close().then(() => {
+      hasClosed = true;
+    });
+    await settled();
+    expect(hasClosed).toBe(false);
+    gate.open();
+    await closed;
+    await expect(started).rejects.toMatchObject({ code: 'AGENT_TERMINATED', details: { reason: 'closed' } });
+    expect(backend.started).toEqual([]);
+  });
+
+  it('gives a start that hangs the time of a callback, and ends what comes of it later', async () => {
+    const { host, clock, backend } = harness();
+    const gate = new Gate();
+    const slow = { ...backend, startSession: () => gate.isOpen.then(() => backend.startSession()) };
+    const hanging = host.start(listener({ init: () => new Promise(() => {}) }), { name: 'a', backend });
+    const late = host.start(listener(), { name: 'b', backend: slow });
+    await settled();
+    const closed = host.close();
+    await settled();
+    clock.advance(5_000);
+    await closed;
+    await expect(hanging).rejects.toMatchObject({ code: 'AGENT_TERMINATED' });
+    await expect(late).rejects.toMatchObject({ code: 'AGENT_TERMINATED' });
+    gate.open();
+    await settled();
+    expect(backend.terminated).toEqual(backend.started);
+    expect(backend.started).toHaveLength(1);
+    expect(await host.list()).toEqual([]);
+  });
 });
 
 describe('a store that fails', () => {
@@ -303,6 +339,17 @@ describe('a store that fails', () => {
     await expect(host.tell('a', 'x')).rejects.toMatchObject({ code: 'STORE_FAILED' });
     await settled();
     expect(told('terminated')).toMatchObject([{ reason: 'crashed', code: 'STORE_FAILED' }]);
+  });
+
+  it('leaves no session of the backend behind when an agent cannot even begin', async () => {
+    const store = new MemorySessionStore();
+    const tenant = store.forTenant('t');
+    tenant.save = () => Promise.reject(new AgentFlowError('STORE_FAILED', 'The disk is full'));
+    store.forTenant = () => tenant;
+    const { start, backend } = harness({ store });
+    await expect(start()).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    expect(backend.started).toHaveLength(1);
+    expect(backend.terminated).toEqual(backend.started);
   });
 });
 
@@ -455,7 +502,7 @@ async function afterKill(
   const path = join(folder, 'host.db');
   try {
     const others = files.map((file) => join(folder, file));
-    await using running = new Program(process.execPath, ['--import', 'tsx', program, path, ...others]);
+    await using running = new Program(process.execPath, [program, path, ...others]);
     await running.until(line);
     running.signal('SIGKILL');
     await running.exited;

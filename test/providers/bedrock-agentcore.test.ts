@@ -97,6 +97,12 @@ describe('an invocation', () => {
       { role: 'assistant', content: [{ toolUse: { toolUseId: 't1', name: 'weather', input: { location: 'NYC' } } }] },
       { role: 'user', content: [{ toolResult: { toolUseId: 't1', content: [{ text: 'sunny' }], status: 'error' } }] },
     ]);
+    // AWS refuses a call whose input is no object, and a model may have made one.
+    const broken = { id: 't1', name: 'weather', input: '{"loc' };
+    expect(resumeInput([broken], [result])).toMatchObject([
+      { content: [{ toolUse: { input: { INVALID_JSON: '{"loc' } } }] },
+      {},
+    ]);
   });
 });
 
@@ -162,6 +168,29 @@ describe('an invocation that fails', () => {
     const { error, requests } = await ask((_, reply) => script(reply));
     expect(failureOf(error, { provider: 'bedrock-agentcore' })).toMatchObject(failure);
     expect(requests).toHaveLength(1);
+  });
+
+  it('because it ends between two of its messages is told so: the end of the first is not the end', async () => {
+    const first = [{ messageStart: { role: 'assistant' } }, ...said('I look.'), stopped('tool_use')];
+    const { error } = await ask((_, reply) => reply.head(200, head).end(eventFrames([...first, ...answer])));
+    expect(error).toMatchObject({ code: 'BACKEND_FAILED', status: 'DATA_LOSS' });
+  });
+
+  it('is none when all was said, though the connection stays open', async () => {
+    const clock = new ManualClock();
+    async function* stream() {
+      yield* whole;
+      await new Promise(() => {});
+    }
+    const client = { invokeHarness: async () => ({ stream: stream() }) };
+    const provider = bedrockAgentCoreProvider({ client, harnessArn, idleTimeoutMs: 1_000, clock });
+    const session = await provider.open({}, { signal: noSignal() });
+    const events = provider.request(session, provider.userInput('Hi'), { signal: noSignal() })[Symbol.asyncIterator]();
+    for (const event of whole) expect(await events.next()).toEqual({ done: false, value: event });
+    const next = events.next();
+    await quiet();
+    clock.advance(1_000);
+    expect(await next).toMatchObject({ done: true });
   });
 
   it('because nothing comes any more is told so, and the request is ended', async () => {

@@ -63,7 +63,7 @@ function blocksOf(part: Part, path: string): AnthropicBlock[] {
   if (media !== undefined) return [mediaBlock(media.url, media.contentType)];
   if (toolRequest !== undefined) {
     const { ref, name, input } = toolRequest;
-    return [{ type: 'tool_use', id: ref ?? name, name, input: input ?? {} }];
+    return [tellable({ type: 'tool_use', id: ref ?? name, name, input: input ?? {} })];
   }
   if (toolResponse !== undefined) {
     const { ref, name, output } = toolResponse;
@@ -77,6 +77,13 @@ function blocksOf(part: Part, path: string): AnthropicBlock[] {
   throw new InvalidValueError('input', [
     { path, expected: 'text, media, a tool request or a tool response', received: Object.keys(part)[0] ?? 'nothing' },
   ]);
+}
+
+/** A block of an answer, as it is told again: the API refuses a call whose input is no object, and the model may make one. */
+export function tellable({ input, ...block }: AnthropicBlock): AnthropicBlock {
+  if (input === undefined) return { ...block, type: block.type };
+  const isObject = typeof input === 'object' && input !== null && !Array.isArray(input);
+  return { ...block, type: block.type, input: isObject ? input : { INVALID_JSON: input } };
 }
 
 function mediaBlock(url: string, contentType?: string): AnthropicBlock {

@@ -72,7 +72,7 @@ export async function runHarnessCommand({
   const where = { agentRuntimeArn, runtimeSessionId, ...(qualifier === undefined ? {} : { qualifier }) };
   const chunks = wholeStream(
     (abortSignal) => client.invokeAgentRuntimeCommand({ ...where, body }, { abortSignal }),
-    ({ chunk }) => members(chunk).contentStop !== undefined,
+    ({ chunk }) => (members(chunk).contentStop === undefined ? undefined : true),
     { signal, idleTimeoutMs, clock },
   );
   let stdout = '';

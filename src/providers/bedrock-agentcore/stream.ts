@@ -18,13 +18,16 @@ export interface StreamOptions {
   readonly clock: Clock;
 }
 
+/** What an event says of the answer: that it has ended, that it goes on, or nothing. */
+export type Ends = (event: RawEvent) => boolean | undefined;
+
 /**
- * Asks once, and answers the events. Throws `BACKEND_FAILED` for a stream that falls silent, breaks, or ends before its
+ * Asks once, and answers the events. Throws `BACKEND_FAILED` for a stream that breaks, or falls silent or ends before its
  * end was told; the request is over when the reader is.
  */
 export async function* wholeStream(
   ask: (abortSignal: AbortSignal) => PromiseLike<StreamAnswer>,
-  isEnd: (event: RawEvent) => boolean,
+  ends: Ends,
   { signal, idleTimeoutMs, clock }: StreamOptions,
 ): AsyncGenerator<RawEvent, void, void> {
   const hangUp = new AbortController();
@@ -33,7 +36,7 @@ export async function* wholeStream(
   if (signal.aborted) abort();
   try {
     const { stream } = await ask(hangUp.signal);
-    const hasEnded = yield* eventsOf(stream ?? nothing(), isEnd, idleTimeoutMs, clock);
+    const hasEnded = yield* eventsOf(stream ?? nothing(), ends, idleTimeoutMs, clock);
     signal.throwIfAborted();
     if (!hasEnded) throw brokenStream();
   } catch (thrown) {
@@ -57,7 +60,7 @@ export async function assertAsksOnce({ config }: { readonly config?: { maxAttemp
 /** Answers whether the end was told. */
 async function* eventsOf(
   stream: AsyncIterable<unknown>,
-  isEnd: (event: RawEvent) => boolean,
+  ends: Ends,
   idleTimeoutMs: number,
   clock: Clock,
 ): AsyncGenerator<RawEvent, boolean> {
@@ -66,9 +69,10 @@ async function* eventsOf(
   try {
     for (;;) {
       const { value, done } = await events.next();
-      if (done && value === 'idle') throw silentStream(idleTimeoutMs);
+      // A connection may stay open when all was said.
+      if (done && value === 'idle' && !hasEnded) throw silentStream(idleTimeoutMs);
       if (done) return hasEnded;
-      hasEnded ||= isEnd(value as RawEvent);
+      hasEnded = ends(value as RawEvent) ?? hasEnded;
       yield value as RawEvent;
     }
   } finally {

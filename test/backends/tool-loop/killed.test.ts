@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { runSession, sessionToolJournal } from '../../../src/backends/tool-loop.js';
 import { scriptedProvider } from '../../../src/providers/scripted.js';
 import { SqliteSessionStore } from '../../../src/stores/sqlite.js';
+import { built } from '../../support/built.js';
 import { type Call, noting, text } from '../../support/loop.js';
 import { run } from '../../support/shell.js';
 import { freshPath } from '../../support/sqlite-clients.js';
@@ -11,7 +12,7 @@ import { freshPath } from '../../support/sqlite-clients.js';
 test('a session goes on in another process, and no call is run twice', async () => {
   const path = freshPath();
   const ranPath = `${path}.ran`;
-  const child = ['--import', 'tsx', 'test/support/fixtures/dying-loop.ts', path, ranPath];
+  const child = [built('test/support/fixtures/dying-loop.ts'), path, ranPath];
   expect((await run(process.execPath, child, process.cwd())).exitCode).not.toBe(0);
   const ran = (await readFile(ranPath, 'utf8')).trim().split('\n');
   expect(ran).toContain('c5');
@@ -35,6 +36,6 @@ test.each([
   ['lost', 'end_turn ab\n'],
   ['stuck', 'timeout a\n'],
 ])('a process that only waits stays alive until the loop is done: %s', async (what, said) => {
-  const child = ['--import', 'tsx', 'test/support/fixtures/waiting-loop.ts', what];
+  const child = [built('test/support/fixtures/waiting-loop.ts'), what];
   expect(await run(process.execPath, child, process.cwd())).toMatchObject({ exitCode: 0, stdout: said });
 });
