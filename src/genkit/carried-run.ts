@@ -1,5 +1,5 @@
 /** Runs that are opened in this process: inside the agent's flow and traced as it is, but no flow stays open for them. */
-import { type Context, context, createContextKey, type Span } from '@opentelemetry/api';
+import { type Context, context, createContextKey, type Span, trace } from '@opentelemetry/api';
 import type { Action, ActionContext, z } from 'genkit';
 import { runInNewSpan, SPAN_TYPE_ATTR, type SpanMetadata, setCustomMetadataAttributes } from 'genkit/tracing';
 import type { StreamBidiOptions } from '../agent/agent.js';
@@ -33,7 +33,7 @@ export function launcherOf(flow: AgentFlow): (options: StreamBidiOptions<unknown
     const withoutSpans = context.active().setValue(suppressTracing, true);
     // Nobody keeps contexts until tracing is up.
     const isTracing = context.with(withoutSpans, () => context.active() === withoutSpans);
-    if (isTracing) launchWithOwnSpan(carrier, options, run, withoutSpans);
+    if (isTracing && !makesSpansAnyway) launchWithOwnSpan(carrier, options, run, withoutSpans);
     else launchInsideFlow(flow, options, run);
   };
 }
@@ -50,6 +50,9 @@ interface Carrier {
 
 /** Where every OpenTelemetry SDK looks whether it is to make spans. */
 const suppressTracing = createContextKey('OpenTelemetry SDK Context Key SUPPRESS_TRACING');
+
+/** The application's tracer is none of the SDK's, and does not look there. */
+let makesSpansAnyway = false;
 
 /** A run on its way into the flow. */
 interface Launching {
@@ -82,6 +85,12 @@ function launchWithOwnSpan(
 
 function beginInOwnSpan(launching: Launching, actionContext: ActionContext): Promise<never> {
   const { carrier, options, run, outer } = launching;
+  const unwanted = trace.getActiveSpan();
+  if (unwanted?.isRecording()) {
+    // The flow's, which nobody would end. From the next run on it is the only one.
+    makesSpansAnyway = true;
+    unwanted.end();
+  }
   return openSpan(launching, (span, metadata) => {
     // The flow we are in is not a step of its own.
     metadata.path = withoutFlow(metadata.path ?? '', carrier);

@@ -39,6 +39,7 @@ import { type ChatShape, chatShape } from './chat/shape.js';
 import { type AbortableRuns, ChatSnapshots } from './chat/snapshots.js';
 import { ChatTasks } from './chat/tasks.js';
 import { withTurnSpans } from './spans.js';
+import { rejectTold } from './told-errors.js';
 
 /** The part of a state that is not the conversation: what Genkit calls `custom`. */
 export type ChatCustom<State> = State extends { messages?: readonly MessageData[] } ? Omit<State, 'messages'> : State;
@@ -132,6 +133,8 @@ function carrierOf(ai: Genkit, registry: Registry, face: Face): GenkitOwnAgent['
 }
 
 function register(ai: Genkit, type: ActionType, action: Action): void {
+  const { run } = action;
+  action.run = (input, options) => run(input, options).catch(rejectTold);
   action.__registry = undefined;
   ai.registry.registerAction(type, action);
 }

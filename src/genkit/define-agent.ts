@@ -1,6 +1,6 @@
 import type { Genkit, z } from 'genkit';
 import type { Agent, AgentConfig, AgentHandler, AnySchema, HandlerResult, StreamBidiOptions } from '../agent/agent.js';
-import { AgentCore } from '../agent/define-agent.js';
+import { AgentCore } from '../agent/agent-core.js';
 import { agentDefinition } from '../agent/definition.js';
 import type { RunConnection } from '../connection/run-connection.js';
 import { AgentFlowError, InvalidValueError, isAgentFlowError, toAgentFlowError } from '../errors.js';

@@ -4,14 +4,15 @@ import { logger } from 'genkit/logging';
 import { toJsonSchema } from 'genkit/schema';
 import { AgentInitSchema, agentOutputSchema } from '../../schemas/index.js';
 import type { AgentOutput, StreamBidiOptions } from '../agent/agent.js';
+import type { AgentCore } from '../agent/agent-core.js';
 import { checked } from '../agent/checks.js';
-import type { AgentCore } from '../agent/define-agent.js';
 import type { AgentDefinition } from '../agent/definition.js';
 import type { Launch, RunScope } from '../agent/runtime.js';
 import type { RunConnection } from '../connection/run-connection.js';
 import { InvalidValueError, toAgentFlowError } from '../errors.js';
 import { type AgentFlow, CarriedRun } from './carried-run.js';
 import { withTurnSpans } from './spans.js';
+import { rejectTold } from './told-errors.js';
 
 /** What a flow function is given beside its input. */
 interface SideChannel {
@@ -53,6 +54,12 @@ export function defineAgentFlow<State, In, Out, Chunk, Stream, Sent>(
     initSchema,
     ...(description === undefined ? {} : { description }),
   });
+  const { run } = flow;
+  flow.run = (input, options) => {
+    const running = run(input, options);
+    const isOfOurs = (options as Partial<SideChannel> | undefined)?.inputStream instanceof CarriedRun;
+    return isOfOurs ? running : running.catch(rejectTold);
+  };
   return flow;
 }
 

@@ -10,7 +10,7 @@ import { Recent } from './recent.js';
 
 /** What a {@link SessionStore} over a Genkit store cannot do, for code that wants to refuse it in production. */
 export interface GenkitStoreLimits {
-  /** Leases are held in memory: two processes over one folder or database would write over each other. */
+  /** Leases are held in memory: two processes over one folder or database, Firestore's too, would write over each other. */
   readonly writers: 'one process';
   /** A lease ends with its process, and so does the count of fences. */
   readonly leases: 'until the process ends';
@@ -41,9 +41,9 @@ const limits: GenkitStoreLimits = {
 };
 
 /**
- * A Genkit store (`InMemorySessionStore`, `FileSessionStore`) as a `SessionStore`, for one process: see {@link GenkitStoreLimits}.
- * It keeps the public suite `testSessionStore` but for what must outlive the process. Sessions saved through it are not
- * those of Genkit's agents on the same store, and not to be read by them.
+ * A Genkit store (`InMemorySessionStore`, `FileSessionStore`, `FirestoreSessionStore`) as a `SessionStore`, for one process:
+ * see {@link GenkitStoreLimits}. It keeps the public suite `testSessionStore` but for what must outlive the process.
+ * Sessions saved through it are not those of Genkit's agents on the same store, and not to be read by them.
  */
 export function fromGenkitStore(store: GenkitSessionStore, options: FromGenkitStoreOptions = {}): GenkitBackedStore {
   const { clock = systemClock } = options;

@@ -131,13 +131,15 @@ class GenkitFacingStore implements GenkitSessionStore {
 
   async #change(scope: Scope, id: string, entry: IndexEntry, mutator: SnapshotMutator): Promise<string | null> {
     if ('sessionId' in entry) {
-      // Before there was a session, who looked for the snapshot may have found the entry to be of no use.
-      const onBegun = () => scope.index.update(id, (there) => (there === undefined ? entry : undefined));
-      const saved = await scope.sessions.save(entry.sessionId, id, mutator, onBegun);
+      const saved = await scope.sessions.save(entry.sessionId, id, mutator, {
+        // Before there was a session, who looked for the snapshot may have found the entry to be of no use.
+        begun: () => scope.index.update(id, (there) => (there === undefined ? entry : undefined)),
+        // One that cannot be forgotten leads nowhere.
+        dropped: (old) => Promise.allSettled(old.map((each) => scope.index.forget(each))),
+      });
       if (saved === undefined) return null;
       // At once, or the next save would be told before this one.
-      this.#tell(scope, saved.snapshot);
-      for (const old of saved.dropped) await scope.index.forget(old);
+      this.#tell(scope, saved);
       return id;
     }
     const made = await scope.index.update(id, (there) => {

@@ -1,10 +1,10 @@
 /** A chat of ours as the Dev UI's chat page talks to it: through the real genkit-cli. */
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { built } from '../support/built.js';
 import { textsOf } from '../support/chat.js';
 import { type GenkitCli, startGenkitCli } from '../support/genkit-cli.js';
 
-const app = fileURLToPath(new URL('../support/fixtures/chat-app.ts', import.meta.url));
+const app = built('test/support/fixtures/chat-app.ts');
 // Whoever starts a CLI may have to wait for other test files that are starting one.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
@@ -18,7 +18,7 @@ interface Outcome {
 describe('the Dev UI', () => {
   let cli: GenkitCli;
   beforeAll(async () => {
-    cli = await startGenkitCli({ command: ['node', '--import', 'tsx', app], waitFor: '/agent/talker' });
+    cli = await startGenkitCli({ command: ['node', app], waitFor: '/agent/talker' });
   });
   afterAll(() => cli?.stop());
 

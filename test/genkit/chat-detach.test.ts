@@ -105,7 +105,7 @@ describe('detach', () => {
 
   test('needs a store', async () => {
     const run = converse(echoAgent().chatAgent, [inBackground('this')]);
-    await expect(run).rejects.toMatchObject({ code: 'NO_STORE', status: 'FAILED_PRECONDITION' });
+    await expect(run).rejects.toMatchObject({ status: 'FAILED_PRECONDITION', detail: { code: 'NO_STORE' } });
   });
 
   test('a chat whose session cannot be opened is not sent anywhere', async () => {

@@ -179,10 +179,10 @@ describe('going on', () => {
 
   test('an init that is meant for another kind of agent is thrown', async () => {
     const server = converse(echoAgent(new MemorySessionStore()).chatAgent, ['one'], { state: { messages: [] } });
-    await expect(server).rejects.toMatchObject({ status: 'FAILED_PRECONDITION', code: 'INVALID_VALUE' });
+    await expect(server).rejects.toMatchObject({ status: 'FAILED_PRECONDITION', detail: { code: 'INVALID_VALUE' } });
     for (const init of [{ sessionId: 'mine' }, { snapshotId: 'any' }]) {
       const client = converse(echoAgent().chatAgent, ['one'], init);
-      await expect(client).rejects.toMatchObject({ status: 'FAILED_PRECONDITION', code: 'NO_STORE' });
+      await expect(client).rejects.toMatchObject({ status: 'FAILED_PRECONDITION', detail: { code: 'NO_STORE' } });
     }
   });
 

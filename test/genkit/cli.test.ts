@@ -1,12 +1,12 @@
 /** The real Genkit CLI sees our agents and runs them: what the Dev UI does, without the UI. */
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { built } from '../support/built.js';
 import { flowRun, type GenkitCli, startGenkitCli } from '../support/genkit-cli.js';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
-const app = fileURLToPath(new URL('../support/fixtures/agent-app.ts', import.meta.url));
-const command = ['node', '--import', 'tsx', app];
+const app = built('test/support/fixtures/agent-app.ts');
+const command = ['node', app];
 
 describe('the Genkit CLI', () => {
   let cli: GenkitCli;

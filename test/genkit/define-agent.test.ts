@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { genkit, z } from 'genkit';
 import { describe, expect, it } from 'vitest';
 import { type AgentTypes, defineAgent } from '../../src/index.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
+import { built } from '../support/built.js';
 import { collect, collectToError, errorOf, standstill, stateOf, take } from '../support/waiting.js';
 
 const ai = genkit({});
@@ -215,8 +215,8 @@ describe('a definition', () => {
 
 describe('a program that ignores every promise', () => {
   it('lives on, however its runs end', async () => {
-    const fixture = fileURLToPath(new URL('../support/fixtures/ignores-everything.ts', import.meta.url));
-    const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', fixture]);
+    const fixture = built('test/support/fixtures/ignores-everything.ts');
+    const { stdout } = await promisify(execFile)(process.execPath, [fixture]);
     expect(stdout).toContain('still there');
   }, 30_000);
 });

@@ -102,6 +102,29 @@ describe('what a Genkit store cannot do', () => {
   });
 });
 
+test('a store that takes no snapshot without a session, as Firestore’s does, is given one for all of a session', async () => {
+  const inside = new InMemorySessionStore();
+  const named = new Set<string | undefined>();
+  const strict: GenkitSessionStore = {
+    getSnapshot: (options) => inside.getSnapshot(options),
+    saveSnapshot: (id, mutator) =>
+      inside.saveSnapshot(id, (current) => {
+        const next = mutator(current);
+        if (!next?.sessionId) throw new Error("requires 'sessionId' to be set on the snapshot");
+        named.add(next.sessionId);
+        return next;
+      }),
+  };
+  const store = fromGenkitStore(strict);
+  const lease = (await store.acquire('mine', { owner: 'one', ttlMs: 60_000 })) ?? expect.fail();
+  await store.save(lease, { expectedVersion: 0, change: { kind: 'checkpoint', record: { n: 1 } } });
+  await store.save(lease, { expectedVersion: 1, change: { kind: 'checkpoint', record: { n: 2 } }, keepVersions: 1 });
+  expect(await store.load('mine')).toMatchObject({ head: 2, checkpoint: { n: 2 } });
+  // One stands for the session, the other for the order of all.
+  expect(named.size).toBe(2);
+  expect(await store.delete('mine')).toBe(true);
+});
+
 test('two over one Genkit store hold each other’s leases', async () => {
   const genkitStore = new InMemorySessionStore();
   const [one, two] = [fromGenkitStore(genkitStore), fromGenkitStore(genkitStore)];

@@ -1,9 +1,9 @@
 /** A trap of Genkit 1.42: where its telemetry server is away, its log feeds itself. Not where there is an agent of ours. */
-import { fileURLToPath } from 'node:url';
 import { logger } from 'genkit/logging';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { onceInAWhile, tellOfAbsentTelemetryOnce } from '../../src/genkit/telemetry-failures.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
+import { built } from '../support/built.js';
 import { freePort } from '../support/free-port.js';
 import { createSandbox, type Sandbox } from '../support/genkit-sandbox.js';
 import { Program } from '../support/program.js';
@@ -96,14 +96,14 @@ describe('a program in dev whose telemetry server is away', { timeout: 60_000 },
   });
   afterAll(() => sandbox.remove());
 
-  const file = fileURLToPath(new URL('../support/fixtures/absent-telemetry.ts', import.meta.url));
+  const file = built('test/support/fixtures/absent-telemetry.ts');
 
   /** A server that is away: a port where nobody listens, and one that `fetch` does not even try. */
   const addresses = { 'refuses connections': freePort, 'is refused by fetch': async () => 9 };
 
   async function started(kind: 'flow' | 'agent', port: () => Promise<number>, first: string[] = []): Promise<Program> {
     const env = { GENKIT_ENV: 'dev', GENKIT_TELEMETRY_SERVER: `http://127.0.0.1:${await port()}` };
-    const imports = ['tsx', ...first].flatMap((name) => ['--import', name]);
+    const imports = first.flatMap((name) => ['--import', name]);
     return new Program(process.execPath, [...imports, file, kind], { cwd: sandbox.project, env });
   }
 

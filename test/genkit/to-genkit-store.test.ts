@@ -84,10 +84,10 @@ test('saves of one session are answered in their order, from the first one on', 
   expect(answered).toEqual(['a', 'b']);
 });
 
-test('a watcher is told of saves in their order, however long it takes to forget what retention drops', async () => {
+test('saves are answered and told in their order, however long it takes to forget what retention drops, or if it fails', async () => {
   const store = toGenkitStore(new MemorySessionStore(), { keepVersions: 1, clock: new ManualClock() });
   await save(store, 'a', snapshot(1));
-  const told: unknown[] = [];
+  const [told, answered]: [unknown[], number[]] = [[], []];
   const stop = store.onSnapshotStateChange?.('b', ({ state }) => told.push(state?.messages?.length));
   const [forgetting, forgotten] = [new Deferred<void>(), new Deferred<boolean>()];
   const forget = vi.spyOn(MemorySessionStore.prototype, 'delete').mockImplementationOnce(() => {
@@ -95,16 +95,23 @@ test('a watcher is told of saves in their order, however long it takes to forget
     return forgotten.promise;
   });
   const messages = ['one', 'two', 'three'].map(message);
-  const saying = (count: number) => snapshot(2, { parentId: 'a', state: { messages: messages.slice(0, count) } });
-  await save(store, 'b', saying(1));
-  const second = save(store, 'b', saying(2));
+  const say = async (count: number) => {
+    await save(store, 'b', snapshot(2, { parentId: 'a', state: { messages: messages.slice(0, count) } }));
+    answered.push(count);
+  };
+  await say(1);
+  const second = say(2);
   await forgetting.promise;
-  await save(store, 'b', saying(3));
-  forgotten.resolve(true);
-  await second;
+  const third = say(3);
+  await new Promise(setImmediate);
+  forgotten.reject(new Error('cannot'));
+  await Promise.all([second, third]);
   stop?.();
   forget.mockRestore();
-  expect(told).toEqual([1, 2, 3]);
+  expect([told, answered]).toEqual([
+    [1, 2, 3],
+    [1, 2, 3],
+  ]);
 });
 
 describe('tenants', () => {

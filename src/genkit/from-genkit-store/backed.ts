@@ -15,6 +15,7 @@ import type {
 import {
   checkInput,
   checkSave,
+  checkText,
   checkTtl,
   cursorAfter,
   isReplacedBy,
@@ -22,7 +23,7 @@ import {
   pageOf,
 } from '../../session/store-checks.js';
 import type { Recent } from '../recent.js';
-import { documentKey, type GenkitDocuments } from './documents.js';
+import { documentKey, type GenkitDocuments, versionKey } from './documents.js';
 import type { ProcessLeases } from './leases.js';
 
 /** What all users of one Genkit store in this process share. */
@@ -82,6 +83,7 @@ export class GenkitBacked implements SessionStore {
     sessionId: string,
     options: { owner: string; ttlMs: number; takeover?: boolean },
   ): Promise<SessionLease | undefined> {
+    checkText(options.owner);
     checkTtl(options.ttlMs);
     return this.#leases.acquire(this.#key(sessionId), sessionId, options, this.#parts.clock);
   }
@@ -100,7 +102,7 @@ export class GenkitBacked implements SessionStore {
     });
   }
 
-  load(sessionId: string, options: { version?: number } = {}): Promise<StoredSession | undefined> {
+  async load(sessionId: string, options: { version?: number } = {}): Promise<StoredSession | undefined> {
     const key = this.#key(sessionId);
     return this.#alone(key, async () => {
       const { documents } = this.#parts;
@@ -191,7 +193,7 @@ export class GenkitBacked implements SessionStore {
     return { sessions };
   }
 
-  delete(sessionId: string): Promise<boolean> {
+  async delete(sessionId: string): Promise<boolean> {
     const key = this.#key(sessionId);
     this.#leases.drop(key);
     return this.#alone(key, async () => {
@@ -207,6 +209,7 @@ export class GenkitBacked implements SessionStore {
   }
 
   forTenant(tenant: string): GenkitBacked {
+    checkText(tenant);
     const { scopes } = this.#parts;
     const tenants = [...this.#tenants, tenant];
     const scope = scopes.get(JSON.stringify(tenants)) ?? new GenkitBacked(this.#parts, tenants);
@@ -254,16 +257,13 @@ export class GenkitBacked implements SessionStore {
   }
 
   #key(sessionId: string): string {
+    checkText(sessionId);
     return documentKey('session', this.#tenants, sessionId);
   }
 
   #placesKey(): string {
     return documentKey('places', this.#tenants);
   }
-}
-
-function versionKey(key: string, version: number): string {
-  return `${key}-${version}`;
 }
 
 function summary({ id, head, parent, createdAt, updatedAt }: SessionDocument): SessionSummary {

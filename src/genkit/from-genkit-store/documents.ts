@@ -4,7 +4,7 @@ import type { SessionStore as GenkitSessionStore } from 'genkit/beta';
 import { AgentFlowError, isAgentFlowError } from '../../errors.js';
 import type { Clock } from '../../internal/clock.js';
 
-/** JSON documents, each a snapshot of its own that belongs to no Genkit session. */
+/** JSON documents, each a snapshot of its own. */
 export class GenkitDocuments {
   readonly #store: GenkitSessionStore;
   readonly #clock: Clock;
@@ -31,10 +31,12 @@ export class GenkitDocuments {
 
   async #write(key: string, custom: object | null, assertMayWrite: () => void): Promise<void> {
     const createdAt = new Date(this.#clock.now()).toISOString();
+    // Firestore's store takes no snapshot without a session.
+    const [sessionId] = key.split(versionSeparator);
     await inStore(() =>
       this.#store.saveSnapshot(key, () => {
         assertMayWrite();
-        return { snapshotId: key, createdAt, status: 'completed', state: { custom } };
+        return { snapshotId: key, sessionId, createdAt, status: 'completed', state: { custom } };
       }),
     );
   }
@@ -43,6 +45,13 @@ export class GenkitDocuments {
 /** A key that any store takes for a name: a session's id may be anything. */
 export function documentKey(...names: unknown[]): string {
   return createHash('sha256').update(JSON.stringify(names)).digest('hex');
+}
+
+const versionSeparator = '-';
+
+/** The key of a document that hangs by the one of a key. */
+export function versionKey(key: string, version: number): string {
+  return `${key}${versionSeparator}${version}`;
 }
 
 async function inStore<T>(work: () => Promise<T>): Promise<T> {

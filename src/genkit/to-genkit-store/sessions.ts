@@ -32,11 +32,15 @@ export interface SnapshotSessionsParts {
   readonly keepVersions: number | undefined;
 }
 
-/** What a save has done. */
-export interface SavedSnapshot {
-  readonly snapshot: SessionSnapshot;
-  /** Snapshots that retention has dropped with it. */
-  readonly dropped: readonly string[];
+/**
+ * What becomes of a session by a save. Each is awaited before anything else is saved to it: Genkit takes saves to be
+ * answered in their order.
+ */
+export interface SessionEvents {
+  /** It has begun, with the snapshot that is being saved. */
+  begun(): Promise<unknown>;
+  /** Retention has dropped these snapshots. Must not reject: what was saved is saved. */
+  dropped(snapshotIds: readonly string[]): Promise<unknown>;
 }
 
 /** A session's newest version. Nobody else has its record, so it is changed in place. */
@@ -88,16 +92,13 @@ export class SnapshotSessions {
   /**
    * Saves what the mutator makes of a snapshot; `undefined` when it makes nothing of it. Throws `SessionConflictError` for
    * a new snapshot that goes on from another than the newest one, and may not or does not mean to.
-   *
-   * @param onBegun awaited when the session has begun with this snapshot, before anything else is saved to it: Genkit takes
-   *   saves to be answered in their order
    */
   async save(
     sessionId: string,
     snapshotId: string,
     mutator: SnapshotMutator,
-    onBegun: () => Promise<unknown>,
-  ): Promise<SavedSnapshot | undefined> {
+    events: SessionEvents,
+  ): Promise<SessionSnapshot | undefined> {
     const hold = await this.#parts.hold(this.#parts.store, sessionId);
     try {
       for (;;) {
@@ -105,7 +106,7 @@ export class SnapshotSessions {
         const head = known ?? (await this.#load(sessionId));
         this.#heads.delete(sessionId);
         try {
-          return await this.#saveOn(head, { hold, sessionId, snapshotId, mutator, onBegun });
+          return await this.#saveOn(head, { hold, sessionId, snapshotId, mutator, events });
         } catch (error) {
           // Another process may have saved since this one looked: then once more, from what is there now.
           const isStale = known !== undefined && isAgentFlowError(error) && error.code === 'SESSION_CONFLICT';
@@ -134,7 +135,7 @@ export class SnapshotSessions {
     return this.#write(head, { ...save, next });
   }
 
-  async #write(head: Head, { hold, sessionId, snapshotId, next, onBegun }: SaveRequest): Promise<SavedSnapshot> {
+  async #write(head: Head, { hold, sessionId, snapshotId, next, events }: SaveRequest): Promise<SessionSnapshot> {
     const { store, clock, handedOut, keepVersions } = this.#parts;
     const { record, version, checkpoints } = head;
     const snapshot = { ...next, snapshotId };
@@ -145,8 +146,8 @@ export class SnapshotSessions {
       await store.save(hold.lease, { expectedVersion: 0, change, ...retention });
       this.#heads.set(sessionId, { version: 1, record: first, checkpoints });
       handedOut.goOn(snapshotId, undefined);
-      await onBegun();
-      return { snapshot, dropped: [] };
+      await events.begun();
+      return snapshot;
     }
     const isNew = lineOf(record, snapshotId) === undefined;
     const dropped = keepVersions === undefined ? [] : linesBefore(record, version + 2 - keepVersions);
@@ -161,7 +162,8 @@ export class SnapshotSessions {
     const after = applyPatch(record, patch, 'all') as SnapshotRecord;
     this.#heads.set(sessionId, { version: patch.length > 0 ? version + 1 : version, record: after, checkpoints });
     if (isNew) handedOut.goOn(snapshotId, next.parentId);
-    return { snapshot, dropped };
+    if (dropped.length > 0) await events.dropped(dropped);
+    return snapshot;
   }
 
   async #load(sessionId: string): Promise<Head> {
@@ -181,7 +183,7 @@ interface SaveRequest {
   readonly sessionId: string;
   readonly snapshotId: string;
   readonly next: SessionSnapshotInput;
-  readonly onBegun: () => Promise<unknown>;
+  readonly events: SessionEvents;
 }
 
 /** A snapshot as a store keeps it, sharing nothing with the caller's. Throws `INVALID_VALUE` for what is not JSON. */
