@@ -23,13 +23,19 @@ export interface SampleRun {
   readonly seconds: number;
 }
 
-/** Starts all samples, two at a time; each has its own promise. */
-export function startSamples(): ReadonlyMap<string, Promise<SampleRun>> {
+const withTsx = (main: string): readonly string[] => ['--import', 'tsx', join(dirname(folder), main)];
+
+/**
+ * Starts all samples, two at a time; each has its own promise.
+ *
+ * @param argumentsOf what Node is given to run a file, which is named from the root of the repository
+ */
+export function startSamples(argumentsOf = withTsx): ReadonlyMap<string, Promise<SampleRun>> {
   const lanes: Promise<unknown>[] = [Promise.resolve(), Promise.resolve()];
   return new Map(
     sampleNames.map((name, index) => {
       const lane = index % lanes.length;
-      const run = Promise.resolve(lanes[lane]).then(() => runSample(name));
+      const run = Promise.resolve(lanes[lane]).then(() => runSample(name, argumentsOf(`samples/${name}/main.ts`)));
       lanes[lane] = run.catch(() => {});
       return [name, run];
     }),
@@ -37,11 +43,10 @@ export function startSamples(): ReadonlyMap<string, Promise<SampleRun>> {
 }
 
 /** Samples work offline, so they get no key; and nothing of the user's, so the chat gets another place for its sessions. */
-async function runSample(name: string): Promise<SampleRun> {
+async function runSample(name: string, args: readonly string[]): Promise<SampleRun> {
   const startedAt = performance.now();
   const XDG_STATE_HOME = mkdtempSync(join(tmpdir(), 'samples-'));
   const { GEMINI_API_KEY: _gemini, ANTHROPIC_API_KEY: _anthropic, ...env } = process.env;
-  const args = ['--import', 'tsx', join(folder, name, 'main.ts')];
   const child = spawn(process.execPath, args, { env: { ...env, XDG_STATE_HOME }, cwd: dirname(folder) });
   child.stdin.end(typed[name] ?? '');
   let output = '';

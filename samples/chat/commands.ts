@@ -29,6 +29,7 @@ const commands: Readonly<Record<string, Command>> = {
     says: 'go on in a copy of this session',
     async run(terminal, conversation) {
       const from = conversation.sessionId;
+      if ((await conversation.saved()) === undefined) return terminal.note('Nothing to copy yet.');
       await conversation.fork();
       await terminal.note(`Session ${conversation.sessionId}, a copy of ${from}`);
     },

@@ -154,9 +154,11 @@ function lastFact(subject: string, said: readonly string[]): { is: string; messa
   return told.filter(({ is }) => is !== '').at(-1);
 }
 
-/** "my cat is Tom", "I am called Ada", "call me Ada": what is told, by subject. */
+/** "my cat is Tom", "I am called Ada", "call me Ada", "I'm Ada": what is told, by subject. */
 function factsIn(text: string): Map<string, string> {
   const facts = new Map<string, string>();
+  const introductions = /\b[Ii](?: am|['’]m) (?<name>\p{Lu}[\p{L}'-]*)(?= and\b|[.,;!?\n]|\s*$)/gu;
+  for (const { groups } of text.matchAll(introductions)) facts.set('name', groups?.name ?? '');
   const statements =
     /(?:\bmy (?<subject>[\p{L}\d' -]+?) (?:is|are|was)|\b(?:i am|i'm) called|\bcall me) (?<fact>[^.,;!?\n]+?)(?= and my\b|[.,;!?\n]|$)/giu;
   for (const { groups } of text.matchAll(statements)) {

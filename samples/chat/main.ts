@@ -6,6 +6,7 @@ import { defineChat } from './agent.js';
 import { Conversation } from './conversation.js';
 import { chooseModel } from './model.js';
 import { type Options, readOptions, usage } from './options.js';
+import { reasonOf } from './reason.js';
 import { talk } from './talk.js';
 import { Terminal } from './terminal.js';
 
@@ -28,7 +29,9 @@ async function main(options: Options): Promise<void> {
     terminal.close();
   });
 
-  const saved = await conversation.saved();
+  const saved = await conversation.saved().catch((error: unknown) => {
+    throw new Error(`The sessions in ${options.data} cannot be read: ${reasonOf(error)}`);
+  });
   const state = saved === undefined ? 'new' : `${saved.state.messages.length} messages so far`;
   await terminal.note(`Answered by ${name}.\nSession ${conversation.sessionId} (${state}). /help lists the commands.`);
   try {
@@ -47,7 +50,7 @@ try {
   if (options.help) console.log(usage);
   else await main(options);
 } catch (error) {
-  process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+  process.stderr.write(`${reasonOf(error)}\n`);
   process.exitCode = 1;
 }
 // Under the Dev UI, Genkit's own server would keep the process going.

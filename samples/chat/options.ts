@@ -22,8 +22,16 @@ export interface Options {
   comeBack(sessionId: string): string;
 }
 
-/** Reads the command line. Throws a `TypeError` that says what is wrong with it. */
+/** Reads the command line. Throws a `TypeError` that says what is wrong with it, and what would be right. */
 export function readOptions(args: string[], env: NodeJS.ProcessEnv): Options {
+  try {
+    return optionsIn(args, env);
+  } catch (error) {
+    throw new TypeError(`${error instanceof Error ? error.message : error}\n\n${usage}`, { cause: error });
+  }
+}
+
+function optionsIn(args: string[], env: NodeJS.ProcessEnv): Options {
   const { values } = parseArgs({
     args,
     options: { session: { type: 'string' }, data: { type: 'string' }, help: { type: 'boolean', default: false } },

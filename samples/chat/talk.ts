@@ -1,6 +1,7 @@
 /** The loop between a terminal and a conversation. */
 import { obey } from './commands.js';
 import type { Conversation } from './conversation.js';
+import { reasonOf } from './reason.js';
 import type { Terminal } from './terminal.js';
 
 /** Ctrl-C twice within this time leaves, whatever else is waiting to be asked. */
@@ -23,7 +24,7 @@ export async function talk(terminal: Terminal, conversation: Conversation): Prom
       if (line.startsWith('/')) await obey(line, terminal, conversation);
       else await answer(line, terminal, conversation);
     } catch (error) {
-      await terminal.note(`! ${error instanceof Error ? error.message : String(error)}`);
+      await terminal.note(`! ${reasonOf(error)}`);
     }
   }
 }

@@ -26,7 +26,9 @@ export class Terminal {
     this.#output = output;
     this.#reader = createInterface({ input, output: this.#echo(), terminal: this.isInteractive, prompt });
     this.#reader.on('line', () => {
-      if (!this.#isPrompting) this.#linesAhead += 1;
+      // Several may come at once, when they are pasted: only the first was typed at the prompt.
+      if (this.#isPrompting) this.#isPrompting = false;
+      else this.#linesAhead += 1;
     });
     this.#reader.on('close', () => {
       this.#hasEnded = true;

@@ -106,24 +106,10 @@ function wordsOf(text: string): readonly string[] {
   return text.match(/\S+\s*/g) ?? [];
 }
 
-/** Rejects with the signal's reason when it fires. */
-function pause(clock: Clock, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const stop = () => {
-      cancel();
-      reject(signal.reason);
-    };
-    const cancel = clock.after(
-      pauseMs,
-      () => {
-        signal.removeEventListener('abort', stop);
-        resolve();
-      },
-      { keepAlive: true },
-    );
-    signal.addEventListener('abort', stop, { once: true });
-  });
+/** A turn that is cut short ends at its next word: that is soon enough. */
+async function pause(clock: Clock, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => void clock.after(pauseMs, resolve, { keepAlive: true }));
+  signal.throwIfAborted();
 }
 
 function textOf(value: unknown): string {

@@ -9,7 +9,7 @@ import { commands } from './commands.js';
 import { demoNote, startDemo } from './demo.js';
 import { Desk } from './desk.js';
 import { quotedName } from './line.js';
-import { told } from './misuse.js';
+import { MisuseError, told } from './misuse.js';
 import { type Options, readOptions, usage } from './options.js';
 import { type Input, type Output, Screen } from './screen.js';
 import { talk } from './talk.js';
@@ -119,7 +119,14 @@ function completions(line: string, names: readonly string[]): [string[], string]
 async function openStore(path: string | undefined) {
   if (path === undefined) return undefined;
   const { SqliteSessionStore } = await import('../stores/sqlite.js');
-  return new SqliteSessionStore({ path });
+  const store = new SqliteSessionStore({ path });
+  try {
+    // The file is opened by the first that is asked of it; what is wrong with it is no fault of the agents'.
+    await store.list({ limit: 1 });
+  } catch (error) {
+    throw new MisuseError(`--store ${path} cannot be used: ${told(error)}`, { cause: error });
+  }
+  return store;
 }
 
 /** The version of the package that the program is a part of. */

@@ -11,10 +11,15 @@ export class MisuseError extends AgentFlowError {
   }
 }
 
-/** What to tell of something that went wrong: the sentence, and the code by which it can be looked up. */
+/** What to tell of something that went wrong: the sentence, what was behind it, and the code by which it can be looked up. */
 export function told(error: unknown): string {
   if (error instanceof MisuseError) return error.message;
   if (!(error instanceof Error)) return String(error);
   const { code } = error as { code?: unknown };
-  return typeof code === 'string' ? `${error.message} (${code})` : error.message;
+  return `${error.message}${behind(error)}${typeof code === 'string' ? ` (${code})` : ''}`;
+}
+
+/** Many an error repeats the one that it wraps. */
+function behind({ message, cause }: Error): string {
+  return cause instanceof Error && !message.includes(cause.message) ? `: ${cause.message}` : '';
 }

@@ -4,16 +4,17 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { built } from '../support/built.js';
 import { startGenkitCli } from '../support/genkit-cli.js';
 
 it('the chat runs in the Dev UI, turn by turn, with a trace', { timeout: 60_000 }, async () => {
   const data = mkdtempSync(join(tmpdir(), 'genkitx-agent-dev-ui-'));
-  const main = join(process.cwd(), 'samples/chat/main.ts');
+  const main = built('samples/chat/main.ts');
   // Stands for the terminal, which the CLI hands on: an input that says nothing and does not end.
   const terminal = join(data, 'terminal');
   execFileSync('mkfifo', [terminal]);
   await using cli = await startGenkitCli({
-    command: ['sh', '-c', `exec node --import tsx '${main}' --data '${data}' <> '${terminal}'`],
+    command: ['sh', '-c', `exec node '${main}' --data '${data}' <> '${terminal}'`],
     waitFor: '/flow/chat',
   });
   expect((await cli.listActions())['/flow/chat']).toMatchObject({

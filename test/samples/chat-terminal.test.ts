@@ -93,6 +93,18 @@ describe('a terminal', () => {
     await left;
   });
 
+  it('shows lines that are pasted together each before its answer', async () => {
+    const { screen, press, left } = sitDown(echo);
+    await screen.until(freshPrompt);
+    press('one\rtwo\r\rthr');
+    await screen.until('one\r\nyou said: one\n> two\nyou said: two\n> \n');
+    await screen.until(`${freshPrompt}thr`);
+    press('ee\r');
+    await screen.until('you said: three\n');
+    press(ctrlD);
+    await left;
+  });
+
   it('takes Ctrl-C in an answer for the answer, and at the prompt for the end', async () => {
     const { screen, press, left, conversation } = sitDown(async (question, say, signal) => {
       say('so far');

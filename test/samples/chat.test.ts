@@ -1,9 +1,10 @@
 /** The terminal chat, as people use it: in a pipe, at a terminal, with Ctrl-C, and with Gemini's plugins. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
+import { built } from '../support/built.js';
 import {
   type GatedReply,
   GeminiError,
@@ -24,16 +25,27 @@ const startCommand = (JSON.parse(readFileSync('package.json', 'utf8')) as { scri
 let folders = 0;
 const newData = (): string => join(folder, `data-${++folders}`);
 
+const main = built('samples/chat/main.ts');
 const offline = { GEMINI_API_KEY: undefined, GENKIT_ENV: undefined };
-const main = ['--import', 'tsx', 'samples/chat/main.ts'];
 
 function startChat(args: readonly string[], env: ProgramOptions['env'] = {}): Program {
-  return new Program(process.execPath, [...main, ...args], { env: { ...offline, ...env } });
+  return new Program(process.execPath, [main, ...args], { env: { ...offline, ...env } });
 }
 
 const sessionOf = (output: string): string => /Session ([\w-]{36})/.exec(output)?.[1] ?? 'none';
 
 describe('in a pipe', () => {
+  it('says which sessions it cannot read, and why', async () => {
+    const data = newData();
+    mkdirSync(data);
+    writeFileSync(join(data, 'chat.db'), 'no database');
+    await using chat = startChat(['--data', data]);
+    expect(await chat.end('hello\n')).toEqual({ code: 1, signal: null });
+    expect(chat.output).toBe(
+      `The sessions in ${data} cannot be read: The SQLite database could not be opened: file is not a database\n`,
+    );
+  });
+
   it('answers each line, says how to come back, and goes on there', async () => {
     const data = newData();
     await using first = new Program('npm', ['start', '--silent', '--', '--data', data], { env: offline });
@@ -69,7 +81,7 @@ describe('in a pipe', () => {
     const [first, copy, fresh] = [...chat.output.matchAll(/Session ([\w-]{36})/g)].map(([, id]) => id);
     expect(chat.output).toContain('Nothing yet.');
     expect(chat.output).toContain('None yet.');
-    expect(chat.output).toContain('! There is no such session in this store');
+    expect(chat.output).toContain('Nothing to copy yet.');
     expect(chat.output).toContain(`a copy of ${first}`);
     expect(chat.output).toContain('You have not told me your cat.');
     expect(chat.output).toContain('There is no /nonsense;');
@@ -83,6 +95,7 @@ describe('in a pipe', () => {
     await using chat = startChat(['--sesion', 'x']);
     expect(await chat.end()).toEqual({ code: 1, signal: null });
     expect(chat.output).toContain("Unknown option '--sesion'");
+    expect(chat.output).toContain('Usage: npm start -- [--session ID]');
   });
 });
 
@@ -174,7 +187,7 @@ describe.skipIf(!hasPty)('at a terminal', () => {
   it('prompts, takes Ctrl-C as a key, and leaves with Ctrl-C at the prompt', async () => {
     const reply = gatedReply(['One, ', 'two']);
     await using gemini = await startGemini([reply]);
-    await using chat = new Program('python3', ['-c', relay, process.execPath, ...main, '--data', newData()], {
+    await using chat = new Program('python3', ['-c', relay, process.execPath, main, '--data', newData()], {
       env: { ...offline, ...gemini.env },
     });
     await chat.until('\x1b[0J> ');

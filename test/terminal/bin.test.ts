@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
+import { built } from '../support/built.js';
 import { Program } from '../support/program.js';
 
 // Each test starts programs, and waits for what they print: how long that takes is the machine's business.
@@ -13,31 +14,39 @@ const folder = mkdtempSync(join(tmpdir(), 'genkitx-agent-bin-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const root = process.cwd();
-const bin = ['--import', 'tsx', 'src/terminal/bin.ts'];
+const bin = built('src/terminal/bin.ts');
+/** What it is started with where the module is TypeScript. */
+const withTsx = ['--import', 'tsx', 'src/terminal/bin.ts'];
 
-/** Two agents, one of which waits for a file before it ends its first turn. */
-const agents = join(folder, 'agents.mts');
-writeFileSync(
-  agents,
-  `import { scriptedBackend } from '${root}/src/backends/scripted.ts';
-   import { type AgentHost, defineBehaviour, noreply } from '${root}/src/host/host.ts';
-   const plain = defineBehaviour({
-     init: () => ({ state: { events: [] as unknown[] } }),
-     handleResponse: (_ref, _response, state) => noreply(state),
-     handleEvent: (event: unknown, { events }) => noreply({ events: [...events, event] }),
-   });
-   const answer = ({ text }: { text: string }) => 'You said: ' + text;
-   const never = [{ type: 'text', text: 'So far ' } as const, new Promise<undefined>(() => {})];
-   export default async (host: AgentHost) => {
-     await host.start(plain, { name: 'echo', backend: scriptedBackend({ turns: Array(9).fill(answer) }) });
-     await host.start(plain, { name: 'slow', backend: scriptedBackend({ turns: [never, answer] }) });
-     setInterval(() => {}, 1_000);
-   };`,
-);
+/** Writes a module of two agents, of which one never ends its first turn; `imported` is the path of a file of ours. */
+function writeAgents(name: string, imported: (source: string) => string): string {
+  const path = join(folder, name);
+  writeFileSync(
+    path,
+    `import { scriptedBackend } from '${imported('src/backends/scripted.ts')}';
+     import { defineBehaviour, noreply } from '${imported('src/host/host.ts')}';
+     const plain = defineBehaviour({
+       init: () => ({ state: { events: [] } }),
+       handleResponse: (_ref, _response, state) => noreply(state),
+       handleEvent: (event, { events }) => noreply({ events: [...events, event] }),
+     });
+     const answer = ({ text }) => 'You said: ' + text;
+     const never = [{ type: 'text', text: 'So far ' }, new Promise(() => {})];
+     export default async (host) => {
+       await host.start(plain, { name: 'echo', backend: scriptedBackend({ turns: Array(9).fill(answer) }) });
+       await host.start(plain, { name: 'slow', backend: scriptedBackend({ turns: [never, answer] }) });
+       setInterval(() => {}, 1_000);
+     };`,
+  );
+  return path;
+}
+
+const agents = writeAgents('agents.mjs', built);
 
 describe('in a pipe', () => {
   it('npm run agents: obeys, answers, and exits 0 although the module has left a timer', async () => {
-    await using program = new Program('npm', ['run', '--silent', 'agents', '--', agents]);
+    const sources = writeAgents('sources.mts', (source) => join(root, source));
+    await using program = new Program('npm', ['run', '--silent', 'agents', '--', sources]);
     const lines = ['ask echo hello', 'tell echo later', 'await', 'notify echo {"a": 1}', 'status echo', 'graph'];
     expect(await program.end(lines.join('\n'))).toEqual({ code: 0, signal: null });
     expect(program.output).toContain(
@@ -50,7 +59,7 @@ describe('in a pipe', () => {
   });
 
   it('loses no line, however fast they come', async () => {
-    await using program = new Program(process.execPath, [...bin]);
+    await using program = new Program(process.execPath, [bin]);
     const lines = Array.from({ length: 200 }, (_, index) => `help /nothing${index}`);
     expect((await program.end(lines.join('\n'))).code).toBe(1);
     const said = [...program.output.matchAll(/^! There is no command "\/nothing(\d+)"/gm)].map(([, number]) =>
@@ -61,17 +70,17 @@ describe('in a pipe', () => {
 
   it('prints its version, and refuses what it does not understand', async () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
-    await using asked = new Program(process.execPath, [...bin, '--version']);
+    await using asked = new Program(process.execPath, [bin, '--version']);
     expect(await asked.end()).toEqual({ code: 0, signal: null });
     expect(asked.output).toBe(`${version}\n`);
-    await using wrong = new Program(process.execPath, [...bin, '--sesion']);
+    await using wrong = new Program(process.execPath, [bin, '--sesion']);
     expect(await wrong.end()).toEqual({ code: 2, signal: null });
-    await using nowhere = new Program(process.execPath, [...bin, 'nowhere.mjs']);
+    await using nowhere = new Program(process.execPath, [bin, 'nowhere.mjs']);
     expect(await nowhere.end()).toEqual({ code: 1, signal: null });
     expect(nowhere.output).toBe('There is no module "nowhere.mjs"\n');
     const module = join(folder, 'broken.mjs');
     writeFileSync(module, `throw new TypeError('no luck');`);
-    await using broken = new Program(process.execPath, [...bin, module]);
+    await using broken = new Program(process.execPath, [bin, module]);
     expect(await broken.end()).toEqual({ code: 1, signal: null });
     expect(broken.output).toContain('broken.mjs could not be loaded: no luck\n');
     // It may say where in the module that was, and not where in this program.
@@ -91,7 +100,7 @@ describe('in a pipe', () => {
          await host.start({ init: () => ({ state: null }), handleResponse }, { name: 'echo', backend });
        };`,
     );
-    await using program = new Program(process.execPath, [...bin, commonJs]);
+    await using program = new Program(process.execPath, [...withTsx, commonJs]);
     expect(await program.end('where?\n')).toEqual({ code: 0, signal: null });
     expect(program.output).toContain(`echo> where?\nat ${hostname()}\n`);
   });
@@ -108,7 +117,7 @@ describe('in a pipe', () => {
        ${exported} (host) =>
          host.start({ init: () => ({ state: null }), handleResponse }, { name: 'echo', backend });`,
     );
-    await using program = new Program(process.execPath, [...bin, commonJs]);
+    await using program = new Program(process.execPath, [bin, commonJs]);
     expect(await program.end('where?\n'), program.output).toEqual({ code: 0, signal: null });
     expect(program.output).toContain('echo> where?\nhere\n');
   });
@@ -119,13 +128,13 @@ describe('in a pipe', () => {
     const printed = join(folder, 'printed.mts');
     writeFileSync(printed, text);
     const env = { TSX_TSCONFIG_PATH: join(root, 'tsconfig.json') };
-    await using program = new Program(process.execPath, [...bin, printed], { env });
+    await using program = new Program(process.execPath, [...withTsx, printed], { env });
     expect(await program.end('list\nstatus writer\n'), program.output).toEqual({ code: 0, signal: null });
     expect(program.output).toContain('knows    { drafts: 0 }\n');
   });
 
   it('interrupts the answer at SIGINT, and leaves at the second', async () => {
-    await using program = new Program(process.execPath, [...bin, agents]);
+    await using program = new Program(process.execPath, [bin, agents]);
     program.write('ask slow now\nask slow again\nask echo never asked\n');
     await program.until('So far');
     program.signal('SIGINT');
@@ -135,7 +144,7 @@ describe('in a pipe', () => {
   });
 
   it('ends at SIGTERM, and cuts what goes on', async () => {
-    await using program = new Program(process.execPath, [...bin, agents]);
+    await using program = new Program(process.execPath, [bin, agents]);
     program.write('tell slow now\nlist\n');
     await program.until('> list\necho\nslow\n');
     program.signal('SIGTERM');
@@ -144,7 +153,7 @@ describe('in a pipe', () => {
   });
 
   it('ends when nobody reads any more', async () => {
-    const command = `yes 'list' | '${process.execPath}' ${bin.join(' ')} '${agents}' | head -5`;
+    const command = `yes 'list' | '${process.execPath}' '${bin}' '${agents}' | head -5`;
     await using program = new Program('sh', ['-c', command]);
     expect(await program.end()).toEqual({ code: 0, signal: null });
     expect(program.output).toContain('> list\necho\nslow\n');
@@ -159,7 +168,7 @@ if (!hasPty) console.warn('bin.test.ts: no python3, so the program is not tried 
 
 describe.skipIf(!hasPty)('at a terminal', () => {
   const terminal = (env: Record<string, string | undefined> = {}) =>
-    new Program('python3', ['-c', relay, process.execPath, ...bin, agents], { env: { TERM: 'xterm', ...env } });
+    new Program('python3', ['-c', relay, process.execPath, bin, agents], { env: { TERM: 'xterm', ...env } });
 
   it('prompts, shows what happens while somebody types, takes Ctrl-C as a key, and leaves with Ctrl-D', async () => {
     // Node takes a terminal of a CI for one without colours.

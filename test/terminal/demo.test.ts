@@ -54,13 +54,14 @@ describe('the demo', () => {
     expect(await pass(clock, host.ask('parrot', 'hello'))).toMatchObject({ text: 'hello, again!' });
     await settled();
     expect(await host.status('parrot')).toMatchObject({ state: 'processing' });
-    await host.interrupt('parrot');
+    await pass(clock, host.interrupt('parrot'));
+    clock.advance(25);
     await settled();
     expect(await host.status('parrot')).toMatchObject({ state: 'idle', queued: 0 });
     await host.close();
   });
 
-  it('stops for a signal, before a word and between two', async () => {
+  it('stops for a signal, at the next word', async () => {
     const clock = new ManualClock();
     const backend = demoBackend((text) => text, clock);
     const session = await backend.startSession();
@@ -70,6 +71,7 @@ describe('the demo', () => {
     expect((await iterator.next()).value).toEqual({ type: 'session', sessionId: session });
     const word = iterator.next();
     leaving.abort(new TypeError('enough'));
+    clock.advance(25);
     await expect(word).rejects.toThrow('enough');
   });
 });

@@ -187,6 +187,14 @@ describe('a module that starts no agent', () => {
     expect((await run([module])).complaints).toMatch(new RegExp(`no key\\n.*${module}:2`));
   });
 
+  it('is not blamed for a store that cannot be read', async () => {
+    const store = join(folder, 'not-a-database.db');
+    writeFileSync(store, 'not a database');
+    const why = 'The SQLite database could not be opened: file is not a database (STORE_FAILED)';
+    const { code, complaints } = await run(['--store', store]);
+    expect({ code, complaints }).toEqual({ code: 1, complaints: `--store ${store} cannot be used: ${why}\n` });
+  });
+
   it('leaves no file behind when it is not there', async () => {
     const store = join(folder, 'none.db');
     await run(['nowhere.mjs', '--store', store]);
