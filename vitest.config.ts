@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
-import type { Reporter, TestModule } from 'vitest/node';
+import { BaseSequencer, type Reporter, type TestModule, type TestSequencer, type Vitest } from 'vitest/node';
+import { longest, meddling } from './test/support/alone.js';
 
 /** Ends a run with one plain line: "N passed, N failed, N skipped". */
 export const closingLine: Reporter = {
@@ -19,16 +20,62 @@ export const closingLine: Reporter = {
   },
 };
 
+const alone = [...longest, ...meddling()];
+
+/** Vitest's own order, after the files that take longest. */
+class LongestFirst implements TestSequencer {
+  readonly #usual: BaseSequencer;
+
+  constructor(vitest: Vitest) {
+    this.#usual = new BaseSequencer(vitest);
+  }
+
+  shard: TestSequencer['shard'] = (files) => this.#usual.shard(files);
+
+  sort: TestSequencer['sort'] = async (files) => {
+    const usual = await this.#usual.sort(files);
+    const place = (id: string) => {
+      const found = longest.findIndex((path) => id.endsWith(`/${path}`));
+      return found < 0 ? longest.length : found;
+    };
+    return usual.sort((a, b) => place(a.moduleId) - place(b.moduleId));
+  };
+}
+
+const common = {
+  pool: 'forks',
+  testTimeout: 20_000,
+} as const;
+const resolve = { tsconfigPaths: true };
+
 export default defineConfig({
-  resolve: { tsconfigPaths: true },
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/torture/**'],
-    typecheck: { enabled: true, include: ['test/**/*.test-d.ts'] },
-    pool: 'forks',
+    globalSetup: 'test/support/build-once.ts',
     // By default one core is left idle, which on two cores is half of them; most tests wait more than they compute.
     maxWorkers: Math.max(2, availableParallelism()),
-    testTimeout: 20_000,
+    sequence: { sequencer: LongestFirst },
     reporters: ['default', closingLine],
+    projects: [
+      {
+        resolve,
+        test: {
+          ...common,
+          name: 'alone',
+          include: alone,
+          // `npm run typecheck` checks all files; to check them here too would double what that takes.
+          typecheck: { enabled: true, include: ['test/types/*.test-d.ts'], tsconfig: 'test/types/tsconfig.json' },
+        },
+      },
+      {
+        resolve,
+        test: {
+          ...common,
+          name: 'together',
+          isolate: false,
+          include: ['test/**/*.test.ts'],
+          exclude: [...alone, 'test/torture/**'],
+        },
+      },
+    ],
   },
 });

@@ -9,6 +9,7 @@ export default defineConfig({
   test: {
     include: ['test/torture/**/*.test.ts'],
     env: { TORTURE_SECONDS: String(seconds) },
+    globalSetup: 'test/support/build-once.ts',
     pool: 'forks',
     // One at a time: each is meant to have the machine to itself.
     fileParallelism: false,

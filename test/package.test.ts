@@ -6,11 +6,14 @@ import { tmpdir } from 'node:os';
 import { join, posix } from 'node:path';
 import { publint } from 'publint';
 import ts from 'typescript';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { browserSafe, readEntries } from '../scripts/entries.js';
 import { type Import, readHouse } from './support/house.js';
 import { Program } from './support/program.js';
 import { output, run } from './support/shell.js';
+
+// Compilers and checkers run here: how long that takes is the machine's business.
+vi.setConfig({ testTimeout: 90_000 });
 
 interface Manifest {
   readonly name: string;
@@ -113,7 +116,7 @@ describe('the tarball', () => {
     await output('npm', ['install', ...quick, '--legacy-peer-deps', '--omit=peer', tarball], consumer);
     // Genkit is a peer of 500 packages: the consumer borrows ours. The optional peers stay absent.
     await symlink(join(root, 'node_modules/genkit'), join(consumer, 'node_modules/genkit'));
-  }, 120_000);
+  }, 300_000);
 
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -199,7 +202,8 @@ describe('the tarball', () => {
     const used = `export const all = [${entries.map((_, index) => `e${index}`).join(', ')}];`;
     for (const kind of ['mts', 'cts'])
       await writeFile(join(consumer, `types.${kind}`), `${all}\n${used}\n${typedAgent}`);
-    const options = ['--noEmit', '--strict', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2022'];
+    const strict = ['--strict', '--exactOptionalPropertyTypes'];
+    const options = ['--noEmit', ...strict, '--skipLibCheck', '--module', 'nodenext', '--target', 'es2022'];
     // @types/node stands in for what a consumer on Node has.
     const types = ['--typeRoots', join(root, 'node_modules/@types'), '--types', 'node'];
     const { stdout } = await run(bin('tsc'), [...options, ...types, 'types.mts', 'types.cts'], consumer);
@@ -312,7 +316,10 @@ const namedAgents = `
     host.start(echo, { name: 'echo', backend: scriptedBackend({ turns: [({ text }) => 'You said: ' + text] }) });`;
 
 const typedAgent = `
-  import { defineAgent } from '${manifest.name}';
+  import { defineAgent, type SessionStore } from '${manifest.name}';
+  import type { PostgresSessionStore } from '${manifest.name}/stores/postgres';
+  import type { RedisSessionStore } from '${manifest.name}/stores/redis';
+  import type { SqliteSessionStore } from '${manifest.name}/stores/sqlite';
   import { genkit, z } from 'genkit';
   export async function typed() {
     ${agentBody}
@@ -322,4 +329,5 @@ const typedAgent = `
     for await (const chunk of connection.receive()) chunk.toUpperCase();
     const { output, state } = await connection.output();
     return output.length + state.turns;
-  }`;
+  }
+  export const asStores = (all: (SqliteSessionStore | PostgresSessionStore | RedisSessionStore)[]): SessionStore[] => all;`;

@@ -1,6 +1,5 @@
 /** An agent without Genkit: definition, runs, sessions. The `genkit/` room makes actions of it. */
 import { v4 as uuid } from 'uuid';
-import { AgentInitSchema } from '../../schemas/index.js';
 import type { Attachment, AttachOptions } from '../connection/attachment.js';
 import type { WatchEvent, WatchOptions } from '../connection/connection.js';
 import type { RunConnection } from '../connection/run-connection.js';
@@ -8,10 +7,9 @@ import { AgentFlowError } from '../errors.js';
 import { Sessions } from '../session/sessions.js';
 import type { AgentHandler, AgentOutput, StreamBidiOptions } from './agent.js';
 import { attach, shareRuns } from './attach.js';
-import { checked } from './checks.js';
-import { type AgentDefinition, assertPolicies } from './definition.js';
+import { type AgentDefinition, assertOpening } from './definition.js';
+import { OpenRuns } from './open-runs.js';
 import { type AgentOfRuns, AgentRun } from './run.js';
-import { Running } from './running.js';
 import type { Launch } from './runtime.js';
 
 /** The runs and sessions of one agent. */
@@ -19,11 +17,11 @@ export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
   readonly sessions: Sessions<State>;
   readonly #definition: AgentDefinition;
   readonly #agent: AgentOfRuns<State, In, Out, Chunk, Stream, Sent>;
-  readonly #running = new Running<RunConnection<Sent, Stream, AgentOutput<State, Out>>>();
+  readonly #openRuns = new OpenRuns<RunConnection<Sent, Stream, AgentOutput<State, Out>>>();
 
   constructor(definition: AgentDefinition, handler: AgentHandler<State, In, Out, Chunk, Stream>) {
     this.#definition = definition;
-    this.#agent = { definition, handler, onEnded: (connection) => this.#running.delete(connection) };
+    this.#agent = { definition, handler, onEnded: (connection) => this.#openRuns.delete(connection) };
     const { store, state: rules, clock, leaseTtlMs } = definition;
     this.sessions = new Sessions({ store, rules, clock, leaseTtlMs, newId });
     if (store !== undefined) shareRuns(store, this);
@@ -31,17 +29,16 @@ export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
 
   /** Opens a connection to a new run, carried by `launch`. */
   open(options: StreamBidiOptions<unknown>, launch: Launch): RunConnection<Sent, Stream, AgentOutput<State, Out>> {
-    const { sessionId = newId(), version } = options;
-    checked(AgentInitSchema, { sessionId, version }, 'option');
-    assertPolicies(options);
+    const { sessionId = newId() } = options;
+    assertOpening(options);
     const run = new AgentRun<State, In, Out, Chunk, Stream, Sent>(this.#agent, newId(), sessionId, options.sendPolicy);
-    this.#running.add(run.connection);
+    this.#openRuns.add(run.connection);
     run.start(options, launch);
     return run.connection;
   }
 
   watch(sessionId: string, options?: WatchOptions): AsyncIterableIterator<WatchEvent<Stream>> {
-    const [connection] = this.#running.of(sessionId);
+    const [connection] = this.#openRuns.of(sessionId);
     if (connection === undefined)
       throw new AgentFlowError('SESSION_NOT_RUNNING', 'No run is open for this session in this process');
     return connection.watch(options);
@@ -54,17 +51,17 @@ export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
 
   /** The runs that are open for a session in this process, in the order they were opened. */
   runsOf(sessionId: string): Iterable<RunConnection<Sent, Stream, AgentOutput<State, Out>>> {
-    return this.#running.of(sessionId);
+    return this.#openRuns.of(sessionId);
   }
 
   /** Is a run open for this session in this process? */
   isRunning(sessionId: string): boolean {
-    return this.#running.has(sessionId);
+    return this.#openRuns.has(sessionId);
   }
 
   /** Ends every run that is open for this session in this process. False: there was none. */
   abort(sessionId: string, reason?: unknown): boolean {
-    const running = this.#running.of(sessionId);
+    const running = this.#openRuns.of(sessionId);
     for (const connection of running) connection.abort(reason);
     return running.length > 0;
   }

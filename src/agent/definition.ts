@@ -1,4 +1,5 @@
 /** An agent's configuration with its defaults filled in and checked, once, where the agent is defined. */
+import { AgentInitSchema } from '../../schemas/index.js';
 import { z } from '../../schemas/zod.js';
 import type { SendPolicy } from '../connection/connection.js';
 import { sendPolicies } from '../connection/run-connection.js';
@@ -7,8 +8,8 @@ import { type Clock, systemClock } from '../internal/clock.js';
 import type { BusySessionPolicy } from '../session/lease.js';
 import type { StateRules } from '../session/open-session.js';
 import type { SessionStore } from '../session/store.js';
-import type { AgentConfig } from './agent.js';
-import { assertOneOf, assertWhole, assertZod3 } from './checks.js';
+import type { AgentConfig, StreamBidiOptions } from './agent.js';
+import { assertHas, assertOneOf, assertWhole, assertZod3, checked } from './checks.js';
 import { stateRules } from './state-rules.js';
 
 /** What every run of an agent has in common. */
@@ -37,9 +38,17 @@ const longestTimerMs = 2 ** 31 - 1;
 const busySessionPolicies: readonly BusySessionPolicy[] = ['queue', 'reject', 'takeover'];
 
 /** Throws `InvalidValueError` for a policy there is not. */
-export function assertPolicies({ onBusySession, sendPolicy }: { onBusySession?: unknown; sendPolicy?: unknown }): void {
+function assertPolicies({ onBusySession, sendPolicy }: { onBusySession?: unknown; sendPolicy?: unknown }): void {
   assertOneOf(onBusySession, 'onBusySession', busySessionPolicies);
   assertOneOf(sendPolicy, 'sendPolicy', sendPolicies);
+}
+
+/** Throws `InvalidValueError` for what no run can be opened with; `init` is checked when it is known to be needed. */
+export function assertOpening(options: StreamBidiOptions<unknown>): void {
+  const { sessionId, version, abortSignal } = options;
+  checked(AgentInitSchema, { sessionId, version }, 'option');
+  assertPolicies(options);
+  assertHas(abortSignal, 'abortSignal', ['addEventListener', 'removeEventListener'], 'an AbortSignal');
 }
 
 /** Fills in the defaults. Throws `InvalidValueError` and `INVALID_SCHEMA` for a configuration that cannot work. */
@@ -74,6 +83,7 @@ export function agentDefinition(config: AgentConfig): AgentDefinition {
   assertWhole(leaseTtlMs, 'leaseTtlMs', 1, longestTimerMs);
   assertWhole(abortGraceMs, 'abortGraceMs', 0, longestTimerMs);
   assertPolicies({ onBusySession, sendPolicy });
+  assertHas(store, 'store', ['acquire', 'load', 'save'], 'a SessionStore');
   const state = stateRules({ schema: stateSchema, initialState, migrate });
   const policies = { onBusySession, sendPolicy, store };
   return {

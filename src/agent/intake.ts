@@ -2,7 +2,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { Inbox, InputTaker, RunningTurn, WaitingInput } from '../connection/inbox.js';
 import type { Outbox } from '../connection/outbox.js';
-import type { AgentFlowError } from '../errors.js';
+import { type AgentFlowError, toAgentFlowError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
 import type { AcceptedInput } from '../session/store.js';
 import type { AbortState } from './run-abort.js';
@@ -16,6 +16,8 @@ export interface IntakeParts<In, Stream> {
   readonly inbox: Inbox<In>;
   readonly outbox: Outbox<Stream>;
   readonly abort: AbortState;
+  /** Does a later run on the session know what was recorded? */
+  readonly keepsInputs: boolean;
   /** Records an input that carries an id; answers what is recorded. */
   record(input: AcceptedInput): Promise<AcceptedInput>;
 }
@@ -89,13 +91,19 @@ export class Intake<In, Stream> implements InputTaker<In> {
     }
     this.#reader = reader;
     this.#readsIn = readsIn;
-    const { inbox } = this.#run;
-    if (this.#turn === undefined && this.#recording === undefined) inbox.take(this);
+    if (this.#turn === undefined && this.#recording === undefined) this.#take();
     else
       this.settle().then(
-        () => inbox.take(this),
+        () => this.#take(),
         (error) => this.#answer(undefined, error),
       );
+  }
+
+  #take(): void {
+    const { inbox, outbox } = this.#run;
+    const breath = this.#turns === 0 ? undefined : outbox.breath();
+    if (breath === undefined) inbox.take(this);
+    else void breath.then(() => inbox.take(this));
   }
 
   /** The inbox has an input, or `undefined` when there will be none. */
@@ -148,9 +156,9 @@ export class Intake<In, Stream> implements InputTaker<In> {
   async #meet(entry: WaitingInput<In> | undefined): Promise<void> {
     try {
       if (entry === undefined) this.#answer(noMore);
-      else if (await this.#begin(entry)) this.#answer({ value: entry.input, done: false });
-      else this.#run.inbox.take(this);
+      else await this.#begin(entry);
     } catch (error) {
+      entry?.receipt.reject(toAgentFlowError(error));
       this.#answer(undefined, error);
     }
   }
@@ -166,25 +174,25 @@ export class Intake<In, Stream> implements InputTaker<In> {
   }
 
   /** Begins a turn if the session meets this input for the first time. Its sender is told, either way. */
-  async #begin(entry: WaitingInput<In>): Promise<boolean> {
-    const { id: run, abort } = this.#run;
-    const { receipt } = entry;
+  async #begin(entry: WaitingInput<In>): Promise<void> {
+    const { id: run, abort, keepsInputs } = this.#run;
+    const { id, input, receipt } = entry;
     const turn = this.#turns + 1;
-    try {
-      const recorded = entry.isRecorded ? { run, turn } : await this.#record(entry, turn);
-      const isNew = recorded.run === run && recorded.turn === turn;
-      // What is recorded but cannot be run here any more is run when the session is opened next.
-      const hasEnded = abort.aborted || this.#endedBy !== undefined;
-      if (hasEnded && entry.id === undefined) receipt.reject(this.#endedBy ?? abort.reason);
-      if (isNew && !hasEnded) this.#start(entry);
-      // Told after the turn has begun, so that what its sender does next finds the agent answering.
-      receipt.resolve({ run: recorded.run, turn: recorded.turn, duplicate: !isNew, steered: false });
-      abort.throwIfAborted();
-      return isNew && !hasEnded;
-    } catch (error) {
-      receipt.reject(error);
-      throw error;
+    const recorded = entry.isRecorded ? { run, turn } : await this.#record(entry, turn);
+    const isNew = recorded.run === run && recorded.turn === turn;
+    const hasEnded = abort.aborted || this.#endedBy !== undefined;
+    const isBegun = isNew && !hasEnded;
+    if (isBegun) {
+      this.#start(entry);
+      this.#answer({ value: input, done: false });
     }
+    // What is recorded but cannot be run here any more is run when the session is opened next.
+    if (hasEnded && (id === undefined || !keepsInputs)) receipt.reject(this.#endedBy ?? abort.reason);
+    // Told after the turn has begun, so that what its sender does next finds the agent answering, and listening if it does.
+    receipt.resolve({ run: recorded.run, turn: recorded.turn, duplicate: !isNew, steered: false });
+    if (isBegun) return;
+    abort.throwIfAborted();
+    this.#take();
   }
 
   #start({ id, attempt }: WaitingInput<In>): void {
@@ -222,7 +230,7 @@ export class Intake<In, Stream> implements InputTaker<In> {
       else if (turn.steer(input, id)) receipt.resolve({ run, turn: turn.number, duplicate: false, steered: true });
       else missed({ ...entry, isRecorded: id !== undefined });
     } catch (error) {
-      receipt.reject(error);
+      receipt.reject(toAgentFlowError(error));
     }
   }
 

@@ -1,5 +1,5 @@
 /** The runs that are open in this process, by session. Nearly every session has one at most, and needs no list for it. */
-export class Running<Run extends { readonly sessionId: string }> {
+export class OpenRuns<Run extends { readonly sessionId: string }> {
   readonly #runs = new Map<string, Run | readonly Run[]>();
 
   /** Those of a session, in the order they were opened. */

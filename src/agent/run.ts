@@ -20,6 +20,9 @@ import { RunHost } from './run-host.js';
 import type { Launch, LaunchedRun, RunScope } from './runtime.js';
 import { runTurns } from './turns.js';
 
+/** Ids a connection remembers by itself, to answer them without the store. */
+const rememberedIds = 10_000;
+
 /** What all runs of one agent share. */
 export interface AgentOfRuns<State, In, Out, Chunk, Stream, Sent> {
   readonly definition: AgentDefinition;
@@ -66,7 +69,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
     this.id = id;
     this.sessionId = sessionId;
     this.policy = sendPolicy ?? definition.sendPolicy;
-    this.inbox = new Inbox(definition.maxQueuedInputs);
+    this.inbox = new Inbox(definition.maxQueuedInputs, definition.store && rememberedIds);
     this.outbox = new Outbox(id, definition);
     this.connection = new RunConnection(this);
   }
@@ -98,6 +101,10 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
     return checked(this.#agent.definition.inputSchema, input, 'input');
   }
 
+  get keepsInputs(): boolean {
+    return this.#agent.definition.store !== undefined;
+  }
+
   record(input: AcceptedInput): Promise<AcceptedInput> {
     return this.#session === undefined ? Promise.resolve(input) : this.#session.accept(input);
   }
@@ -108,7 +115,9 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
     this.#intake?.turn?.abort(error);
     void this.scope?.ended?.(error);
     const { clock, abortGraceMs } = this.#agent.definition;
-    if (this.#isHandling) this.#cancelGrace = clock.after(abortGraceMs, () => void this.#leave({ error }));
+    if (!this.#isHandling) return;
+    // Somebody may wait for the session, here or in another process: this one must not end before it is given back.
+    this.#cancelGrace = clock.after(abortGraceMs, () => void this.#leave({ error }), { keepAlive: true });
   }
 
   onEnded(): void {

@@ -77,8 +77,14 @@ export interface Connection<In, Stream, Output> extends AsyncDisposable {
   interrupt(reason?: unknown): Promise<boolean>;
   /** Ends the work now: reaches the handler's `signal` at once, and the run ends `aborted`. */
   abort(reason?: unknown): void;
-  /** Settles when the run has ended, however it did; never rejects. */
+  /**
+   * Settles when the run has ended, however it did; never rejects. After an abort the handler may be saving still: who opens
+   * the session next, also with the policy `reject`, has it when that is over (`abortGraceMs`).
+   */
   readonly done: Promise<RunEnd>;
-  /** Sees what the reader sees, without taking it away. Throws `CURSOR_EXPIRED` when what comes next is no longer kept. */
+  /**
+   * Sees what the reader sees, without taking it away. Throws `CURSOR_EXPIRED` when what comes next is no longer kept, and
+   * at once `InvalidValueError` for a cursor that is none.
+   */
   watch(options?: WatchOptions): AsyncIterableIterator<WatchEvent<Stream>>;
 }

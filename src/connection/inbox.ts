@@ -34,12 +34,10 @@ export interface InputTaker<In> {
   taken(entry: WaitingInput<In> | undefined): void;
 }
 
-/** Ids a connection remembers by itself; a store remembers all of them. */
-const rememberedIds = 10_000;
-
 /** Inputs in line for one agent. */
 export class Inbox<In> {
   readonly #maxQueued: number;
+  readonly #rememberedIds: number;
   #known: Map<string, Promise<SendReceipt>> | undefined;
   /** Undefined while nothing waits: an empty list that was used still has its room. */
   #queue: WaitingInput<In>[] | undefined;
@@ -52,9 +50,13 @@ export class Inbox<In> {
   #closedBy: AgentFlowError | undefined;
   #isClosed = false;
 
-  /** @param maxQueued inputs that may wait before further ones are refused with `INPUT_QUEUE_FULL` */
-  constructor(maxQueued: number) {
+  /**
+   * @param maxQueued inputs that may wait before further ones are refused with `INPUT_QUEUE_FULL`
+   * @param rememberedIds how many ids are known here, the newest; all of them by default, as where no store knows the rest
+   */
+  constructor(maxQueued: number, rememberedIds = Infinity) {
     this.#maxQueued = maxQueued;
+    this.#rememberedIds = rememberedIds;
   }
 
   get isClosed(): boolean {
@@ -170,7 +172,7 @@ export class Inbox<In> {
   #remember(id: string, receipt: Promise<SendReceipt>): void {
     this.#known ??= new Map();
     this.#known.set(id, receipt);
-    const oldest = this.#known.size > rememberedIds ? this.#known.keys().next().value : undefined;
+    const oldest = this.#known.size > this.#rememberedIds ? this.#known.keys().next().value : undefined;
     if (oldest !== undefined) this.#known.delete(oldest);
   }
 

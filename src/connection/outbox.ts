@@ -1,7 +1,7 @@
 /** The agent's side of the talk: chunks and turn ends on their way to whoever reads. */
 import { AgentFlowError } from '../errors.js';
-import { systemClock } from '../internal/clock.js';
 import { Deferred } from '../internal/deferred.js';
+import { Breather } from './breather.js';
 import { ChunkLog, TurnEnd, TurnStart } from './chunk-log.js';
 import type { WatchEvent, WatchOptions } from './connection.js';
 import { type RunEnding, watchLog } from './watching.js';
@@ -17,10 +17,8 @@ export interface OutboxBounds {
 /** Handlers that never await `send` are stopped at this many times the bound. */
 const unawaitedFactor = 1_000;
 
-/** A handler that never waits for anything else lets timers and sockets have a turn this often, in milliseconds. */
-const longestHogMs = 10;
-/** How many chunks are sent between two looks at the clock. */
-const chunksPerLook = 128;
+/** What taking an input and ending its turn comes to, in chunks. */
+const chunksPerInput = 8;
 
 const noWait = Promise.resolve();
 const nothing = Symbol('nothing to read yet');
@@ -62,8 +60,7 @@ export class Outbox<Stream> {
   #isDeliveryDue = false;
   /** Shared by all who wait for room, so that a handler that does not await piles up no promises. */
   #room: Deferred<void> | undefined;
-  #sentSinceLook = 0;
-  #lastBreatherAt = systemClock.now();
+  #breather: Breather | undefined;
   #liveReaders = 0;
   #wasRead = false;
   #isOutputAwaited = false;
@@ -91,9 +88,14 @@ export class Outbox<Stream> {
     if (this.#hasRoom) this.#deliverSoon();
     else this.#deliver();
     if (!this.#hasRoom) this.#discardIfUnread();
-    if (this.#hasRoom) return this.#isHogging() ? this.#breather() : noWait;
+    if (this.#hasRoom) return this.#breath(1) ?? noWait;
     this.#room ??= new Deferred();
     return this.#room.promise;
+  }
+
+  /** Between two inputs: where many wait, it is now and then time for a break, whose end is answered. */
+  breath(): Promise<void> | undefined {
+    return this.#breath(chunksPerInput);
   }
 
   startTurn(turn: number, attempt: number): void {
@@ -155,25 +157,9 @@ export class Outbox<Stream> {
     return this.#unreadChunks < this.#bounds.maxBufferedChunks;
   }
 
-  /**
-   * A handler and a reader that only wait for each other never leave the microtask queue: without a break no timer would
-   * fire, no socket would be read, and so no abort could come.
-   */
-  #isHogging(): boolean {
-    this.#sentSinceLook += 1;
-    if (this.#sentSinceLook < chunksPerLook) return false;
-    this.#sentSinceLook = 0;
-    return systemClock.now() - this.#lastBreatherAt >= longestHogMs;
-  }
-
-  #breather(): Promise<void> {
-    return new Promise((resolve) => {
-      const goOn = () => {
-        this.#lastBreatherAt = systemClock.now();
-        resolve();
-      };
-      systemClock.after(0, goOn, { keepAlive: true });
-    });
+  #breath(chunks: number): Promise<void> | undefined {
+    this.#breather ??= new Breather();
+    return this.#breather.breath(chunks);
   }
 
   #mark(mark: TurnStart | TurnEnd): void {

@@ -1,6 +1,7 @@
-import type { SendReceipt } from '../../schemas/index.js';
+import { CursorSchema, type SendReceipt } from '../../schemas/index.js';
 import { AgentFlowError, InvalidValueError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
+import { valueIssues } from '../internal/value-issues.js';
 import type { Connection, RunEnd, SendOptions, SendPolicy, WatchEvent, WatchOptions } from './connection.js';
 import type { Inbox } from './inbox.js';
 import type { Outbox } from './outbox.js';
@@ -66,6 +67,7 @@ export class RunConnection<In, Stream, Output> implements Connection<In, Stream,
   }
 
   watch(options?: WatchOptions): AsyncIterableIterator<WatchEvent<Stream>> {
+    assertCursor(options?.after);
     return this.#parts.outbox.watch(options);
   }
 
@@ -128,6 +130,12 @@ export class RunConnection<In, Stream, Output> implements Connection<In, Stream,
 
 /** Every policy a sender may name. */
 export const sendPolicies: readonly SendPolicy[] = ['queue', 'steer', 'interrupt', 'reject'];
+
+function assertCursor(after: unknown): void {
+  if (after === undefined) return;
+  const { error } = CursorSchema.safeParse(after);
+  if (error !== undefined) throw new InvalidValueError('option', valueIssues(error.issues, after, 'after'));
+}
 
 function assertSendOptions({ id, policy }: { readonly id?: unknown; readonly policy?: unknown }): void {
   if (id !== undefined && typeof id !== 'string') {

@@ -4,7 +4,7 @@ export interface NotJson {
   readonly received: string;
 }
 
-/** Far beyond any honest value, and well within what the stack can walk. */
+/** Far beyond any honest one, and well within what the stack can walk. */
 const deepest = 1_000;
 
 /**
@@ -13,11 +13,13 @@ const deepest = 1_000;
  *
  * @param onProblem told about every part that JSON cannot carry (a Date, a Map, a function, NaN, a cycle, more than a
  *   thousand levels); what it is told about is left out
+ * @param above how many levels there are around the value, where it is to stand; they count, too
  */
 export function frozenJson(
   value: unknown,
   onProblem: (problem: NotJson) => void,
   keep: (part: object) => boolean = () => false,
+  above = 0,
 ): unknown {
   const open = new Set<object>();
   const copy = (part: unknown, path: string): unknown => {
@@ -27,7 +29,7 @@ export function frozenJson(
     if (typeof part !== 'object') return void onProblem({ path, received: describe(part) });
     if (keep(part)) return part;
     if (open.has(part)) return void onProblem({ path, received: 'a cycle' });
-    if (open.size >= deepest) return void onProblem({ path, received: `more than ${deepest} levels` });
+    if (above + open.size >= deepest) return void onProblem({ path, received: `more than ${deepest} levels` });
     if (!Array.isArray(part) && !isPlain(part)) return void onProblem({ path, received: describe(part) });
     open.add(part);
     const result = Array.isArray(part) ? copyArray(part, path) : copyRecord(part as Record<string, unknown>, path);

@@ -8,6 +8,11 @@ export class KeyedMutex<Holder> {
     return this.#holders.get(key);
   }
 
+  /** Does anybody wait for the key? */
+  isAwaited(key: string): boolean {
+    return this.#waiting.has(key);
+  }
+
   /** Waits for the key. Rejects with the signal's reason when that fires first. */
   enter(
     key: string,

@@ -1,6 +1,9 @@
 /** Lists and records of a JSON document. */
 export type Container = Record<string, unknown> | unknown[];
 
+/** Deeper than any value that is kept: what lies below is refused as it is, so nobody has to walk there. */
+export const deepestWalk = 1_000;
+
 /** A list or a plain object. */
 export function isContainer(value: unknown): value is Container {
   if (typeof value !== 'object' || value === null) return false;

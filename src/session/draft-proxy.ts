@@ -1,7 +1,7 @@
 /** What a recipe holds of a state: proxies of its lists and records, and the way back to what they stand for. */
-import { type Container, entriesOf, isContainer, shallowCopy, write } from './containers.js';
+import { type Container, deepestWalk, entriesOf, isContainer, shallowCopy, write } from './containers.js';
 
-/** Ends with its recipe. */
+/** Ends when what a recipe has made is taken over. */
 export interface Scope {
   isOver: boolean;
 }
@@ -82,12 +82,12 @@ function nodeOf(origin: Origin): DraftNode {
   return origin.node;
 }
 
-/** A value of the recipe's own, with what the drafts in it stand for in their place. */
+/** A value of the recipe's own, with what the drafts in it stand for in their place. One nested too deeply is refused later. */
 export function resolved(value: unknown, within: readonly unknown[] = []): unknown {
   if (!isContainer(value)) return value;
   const origin = originOf(value);
   if (origin !== undefined) return standsFor(origin);
-  if (Object.isFrozen(value) || within.includes(value)) return value;
+  if (Object.isFrozen(value) || within.includes(value) || within.length > deepestWalk) return value;
   const around = [...within, value];
   return Array.isArray(value) ? resolvedList(value, around) : resolvedRecord(value, around);
 }

@@ -19,24 +19,26 @@ import { isListMethod, type ListMethod, type Method, readerOf } from './draft-li
 import { type DraftNode, draftOf, type Origin, resolved, type Scope } from './draft-proxy.js';
 
 /**
- * Runs the recipe on a draft of a JSON container and answers the operations that lead to what it made, or to what it
- * returned. `before` is never written to.
+ * Runs the recipe on a draft of `before`, which is never written to, and answers the operations that lead to what it made,
+ * or to what it returned. A draft in an object that the recipe has frozen is left there.
+ * @param scope ends the drafts; by default they end at once
  */
 export function changesBy(
   before: object,
   recipe: (draft: unknown) => unknown,
   guard: ChangeGuard | undefined,
   path: string,
+  scope?: Scope,
 ): PatchOperation[] {
-  const scope: Scope = { isOver: false };
+  const within = scope ?? { isOver: false };
   try {
-    const root = new Node(before as Container, scope);
+    const root = new Node(before as Container, within);
     const draft = draftOf(before as Container, root, '', root);
     const returned = recipe(draft);
     if (returned === undefined || returned === draft) return root.changes(guard, path);
     return diff(before, resolved(returned), guard, path);
   } finally {
-    scope.isOver = true;
+    within.isOver ||= scope === undefined;
   }
 }
 

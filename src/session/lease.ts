@@ -106,8 +106,15 @@ class LeaseDesk {
       holder.asked = previous?.asked;
       return;
     }
-    if (holder.policy === 'reject' && this.#local.holder(holder.sessionId) !== undefined) throw busy();
+    if (holder.policy === 'reject' && this.#isTaken(holder.sessionId)) throw busy();
     await this.#local.enter(holder.sessionId, holder, holder.signal);
+  }
+
+  /** Not by a run that has ended: it only gives the session back, and who has seen its end may have the session next. */
+  #isTaken(sessionId: string): boolean {
+    const current = this.#local.holder(sessionId);
+    if (current === undefined) return false;
+    return !current.signal.aborted || this.#local.isAwaited(sessionId);
   }
 
   async #acquire(holder: Holder): Promise<SessionLease> {

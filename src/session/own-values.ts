@@ -4,7 +4,7 @@ import { InvalidValueError, type ValueIssue } from '../errors.js';
 import { frozenJson, type NotJson } from '../internal/json.js';
 import type { PatchOperation } from '../internal/patch.js';
 import { valueIssues } from '../internal/value-issues.js';
-import { isContainer, shallowCopy, write } from './containers.js';
+import { deepestWalk, isContainer, shallowCopy, write } from './containers.js';
 import type { SessionRecord } from './record.js';
 
 /** The artifact as the session keeps it. Throws `InvalidValueError`. */
@@ -22,9 +22,11 @@ export function ownChange(record: SessionRecord, patch: readonly PatchOperation[
   const issues: ValueIssue[] = [];
   const own = patch.map((operation, index) => {
     if (operation.op === 'remove') return operation;
-    const value = frozenJson(operation.value, (problem) => {
+    const tell = (problem: NotJson) => {
       issues.push(notJson(problem, pathOf(record, patch.slice(0, index + 1))));
-    });
+    };
+    // A state that grows deeper by many small changes could not be read back any more than one that is so at once.
+    const value = frozenJson(operation.value, tell, undefined, levelsAbove(operation.path));
     return { ...operation, value };
   });
   if (issues.length > 0) throw new InvalidValueError('state', issues);
@@ -48,22 +50,27 @@ function pathOf(record: SessionRecord, patch: readonly PatchOperation[]): string
   return keys.slice(1).join('.');
 }
 
+/** How many levels of the state there are around what stands at this place. */
+function levelsAbove(pointer: string): number {
+  return parsePointer(pointer).length - 1;
+}
+
 function parsePointer(pointer: string): string[] {
   const segments = pointer.split('/').slice(1);
   return segments.map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
 /**
- * The caller's lists and records as they are now; everything else is left to be judged later.
+ * The caller's lists and records as they are now; everything else, and what is nested too deeply, is left to be judged later.
  *
  * @param known deep-frozen; what stands in both at the same place needs no copy
  */
 export function snapshot<T>(value: T, known?: unknown): T {
-  return copyOf(value, known, new Map()) as T;
+  return copyOf(value, known, new Map(), 0) as T;
 }
 
-function copyOf(value: unknown, known: unknown, copies: Map<unknown, unknown>): unknown {
-  if (!isContainer(value) || value === known) return value;
+function copyOf(value: unknown, known: unknown, copies: Map<unknown, unknown>, level: number): unknown {
+  if (!isContainer(value) || value === known || level > deepestWalk) return value;
   const made = copies.get(value);
   if (made !== undefined) return made;
   const copy = shallowCopy(value);
@@ -73,12 +80,12 @@ function copyOf(value: unknown, known: unknown, copies: Map<unknown, unknown>): 
     const items = Array.isArray(before) ? before : [];
     for (let index = 0; index < copy.length; index++) {
       // A list that was spread is the same but for its end: nothing is called for what is.
-      if (!Object.is(copy[index], items[index])) copy[index] = copyOf(copy[index], items[index], copies);
+      if (!Object.is(copy[index], items[index])) copy[index] = copyOf(copy[index], items[index], copies, level + 1);
     }
   } else {
     for (const key of Object.keys(copy)) {
       const was = before !== undefined && Object.hasOwn(before, key) ? Reflect.get(before, key) : undefined;
-      write(copy, key, copyOf(Reflect.get(copy, key), was, copies));
+      write(copy, key, copyOf(Reflect.get(copy, key), was, copies, level + 1));
     }
   }
   return copy;

@@ -1,21 +1,19 @@
 /** What a handler remembers with: one session, open for one run. */
 import type { Artifact } from '../../schemas/index.js';
-import { type AgentFlowError, InvalidValueError, isAgentFlowError, LeaseLostError } from '../errors.js';
+import { type AgentFlowError, isAgentFlowError, LeaseLostError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
 import { type ChangeGuard, diff } from '../internal/diff.js';
 import { deepFreeze } from '../internal/freeze.js';
 import { applyPatch, type PatchOperation } from '../internal/patch.js';
 import { Document } from './document.js';
-import { changesBy } from './draft.js';
 import type { Hold } from './lease.js';
 import { ownArtifact, ownChange, snapshot } from './own-values.js';
+import { byRecipe, type Recipe } from './recipe.js';
 import { CheckpointPolicy, type RememberedArtifact, rebuildRecord, type SessionRecord } from './record.js';
 import type { AcceptedInput, SessionChange, SessionParent, SessionStore } from './store.js';
 
 /** Changes a draft of the state in place, or returns the next state. Called once, synchronously. */
 export type StateRecipe<State> = (draft: State) => State | void;
-
-type Recipe = (draft: unknown) => unknown;
 
 /** Shared by all sessions that have not been written to. */
 const nothingWritten = Promise.resolve();
@@ -134,11 +132,18 @@ export class OpenSession<State> implements Session<State> {
     const isAtOnce = this.#writes === 0 && !this.#isInDoubt;
     const next = isRecipe || isAtOnce ? update : snapshot(update, this.#document.seen.state);
     return this.#write(() => {
-      const before = this.#document.working.state;
-      const patch = this.#checker.change(statePath, (guard) =>
-        isRecipe ? byRecipe(before, update as Recipe, guard) : diff(before, next, guard, statePath),
-      );
-      return ownChange(this.#document.working, patch);
+      const { working } = this.#document;
+      const scope = { isOver: false };
+      try {
+        const patch = this.#checker.change(statePath, (guard) =>
+          isRecipe
+            ? byRecipe(working.state, update as Recipe, guard, statePath, scope)
+            : diff(working.state, next, guard, statePath),
+        );
+        return ownChange(working, patch);
+      } finally {
+        scope.isOver = true;
+      }
     });
   }
 
@@ -262,20 +267,6 @@ export class OpenSession<State> implements Session<State> {
       if (this.#endedBy !== undefined) this.#saved?.hold.finish();
     }
   }
-}
-
-function byRecipe(before: unknown, recipe: Recipe, guard: ChangeGuard): PatchOperation[] {
-  const atOnce: Recipe = (draft) => {
-    const returned = recipe(draft);
-    if (!(returned instanceof Promise)) return returned;
-    returned.catch(() => {});
-    throw new InvalidValueError('state', [
-      { path: '', expected: 'a recipe that returns at once', received: 'a promise' },
-    ]);
-  };
-  if (typeof before === 'object' && before !== null) return changesBy(before, atOnce, guard, statePath);
-  const returned = atOnce(before);
-  return diff(before, returned === undefined ? before : returned, guard, statePath);
 }
 
 /** Has the store said that nothing was written? Not with a conflict: whoever holds the session has one only with itself. */

@@ -89,7 +89,7 @@ export interface SessionStore {
    * with the signal's reason, and when it cannot tell after all. A store that never can leaves it out, and those who wait
    * ask again and again. Who waits counts as waiting until the signal fires.
    */
-  whenReleased?(sessionId: string, signal: AbortSignal): Promise<void>;
+  readonly whenReleased?: ((sessionId: string, signal: AbortSignal) => Promise<void>) | undefined;
   /** One version of a session, the newest by default. `undefined`: no such session, or no such version any more. */
   load(sessionId: string, options?: { version?: number }): Promise<StoredSession | undefined>;
   /**

@@ -14,6 +14,7 @@ import type {
 import {
   checkInput,
   checkSave,
+  checkText,
   checkTtl,
   cursorAfter,
   isReplacedBy,
@@ -77,6 +78,8 @@ export class MemorySessionStore implements SessionStore {
     options: { owner: string; ttlMs: number; takeover?: boolean },
   ): Promise<SessionLease | undefined> {
     const { owner, ttlMs, takeover = false } = options;
+    checkText(sessionId);
+    checkText(owner);
     checkTtl(ttlMs);
     const now = this.#clock.now();
     const session = this.#sessions.get(sessionId) ?? newSession(sessionId);
@@ -104,6 +107,7 @@ export class MemorySessionStore implements SessionStore {
   }
 
   async load(sessionId: string, options: { version?: number } = {}): Promise<StoredSession | undefined> {
+    checkText(sessionId);
     const session = this.#sessions.get(sessionId);
     if (session === undefined || session.head === 0) return undefined;
     const { version = session.head } = options;
@@ -127,11 +131,11 @@ export class MemorySessionStore implements SessionStore {
   async save(lease: SessionLease, save: SessionSave): Promise<void> {
     checkSave(save);
     const { expectedVersion, change, parent, keepVersions } = save;
+    const isCheckpoint = change.kind === 'checkpoint';
+    const text = isCheckpoint ? jsonText(change.record, 'change.record') : jsonText(change.patch, 'change.patch');
     const session = this.#mustBeHeldBy(lease);
     if (session.head !== expectedVersion)
       throw new SessionConflictError(lease.sessionId, expectedVersion, session.head);
-    const isCheckpoint = change.kind === 'checkpoint';
-    const text = isCheckpoint ? jsonText(change.record, 'change.record') : jsonText(change.patch, 'change.patch');
     const now = new Date(this.#clock.now()).toISOString();
     if (session.head === 0) this.#create(session, parent, now);
     session.head += 1;
@@ -170,6 +174,7 @@ export class MemorySessionStore implements SessionStore {
   }
 
   async delete(sessionId: string): Promise<boolean> {
+    checkText(sessionId);
     const session = this.#sessions.get(sessionId);
     this.#sessions.delete(sessionId);
     if (session === undefined || session.place === 0) return false;
@@ -178,6 +183,7 @@ export class MemorySessionStore implements SessionStore {
   }
 
   forTenant(tenant: string): SessionStore {
+    checkText(tenant);
     const scope = this.#tenants.get(tenant) ?? new MemorySessionStore({ clock: this.#clock });
     this.#tenants.set(tenant, scope);
     return scope;

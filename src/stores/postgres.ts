@@ -23,6 +23,7 @@ import {
   jsonText,
   pageOf,
   storedJson,
+  tenantText,
   unescapedText,
 } from '../session/store-checks.js';
 import { AbortRequests } from './postgres/abort-requests.js';
@@ -38,7 +39,7 @@ import { type FeedParts, PostgresRunFeed } from './postgres/feed.js';
 import { feedStatementsFor } from './postgres/feed-statements.js';
 import { noticesOf } from './postgres/listen.js';
 import { ends } from './postgres/phrases.js';
-import { type Held, Saves } from './postgres/saves.js';
+import { type Held, heldBy, Saves } from './postgres/saves.js';
 import { checkPrefix, defaultTablePrefix, postgresSchema } from './postgres/schema.js';
 import { type Statements, statementsFor } from './postgres/statements.js';
 
@@ -112,7 +113,7 @@ export class PostgresSessionStore implements SessionStore {
     const isScope = 'shared' in options;
     this.#shared = isScope ? options.shared : share(options);
     this.#tenants = isScope ? options.tenants : [];
-    this.#tenant = JSON.stringify(this.#tenants);
+    this.#tenant = tenantText(this.#tenants);
     this.#tenantKey = keyOf(this.#tenant);
     if (this.#shared.releases !== undefined)
       this.whenReleased = (sessionId, signal) => this.#nextRelease(sessionId, signal);
@@ -221,7 +222,7 @@ export class PostgresSessionStore implements SessionStore {
   #held(lease: SessionLease): Held {
     const known = this.#heldBy.get(lease);
     if (known !== undefined) return known;
-    const held: Held = [...this.#keys(lease.sessionId), escapedText(lease.owner), lease.fence];
+    const held = heldBy(this.#keys(lease.sessionId), lease);
     this.#heldBy.set(lease, held);
     return held;
   }

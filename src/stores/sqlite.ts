@@ -12,7 +12,7 @@ import type {
   SessionSummary,
   StoredSession,
 } from '../session/store.js';
-import { checkInput, checkSave, checkTtl, cursorAfter, jsonText, pageOf } from '../session/store-checks.js';
+import { checkInput, checkSave, checkTtl, cursorAfter, jsonText, pageOf, tenantText } from '../session/store-checks.js';
 import { Changes } from './sqlite/changes.js';
 import type { SqliteDatabase, SqliteStatement } from './sqlite/client.js';
 import { SqliteConnection, type SqliteSource } from './sqlite/database.js';
@@ -62,7 +62,7 @@ export class SqliteSessionStore implements SessionStore {
     this.#connection = isScope ? options.connection : new SqliteConnection(options);
     this.#watch = isScope ? options.watch : watchOf(this.#connection);
     this.#tenants = isScope ? options.tenants : [];
-    this.#tenant = JSON.stringify(this.#tenants);
+    this.#tenant = tenantText(this.#tenants);
     this.feed = new SqliteRunFeed(this.#connection, this.#watch, this.#tenant);
   }
 
@@ -145,10 +145,11 @@ export class SqliteSessionStore implements SessionStore {
    */
   async delete(sessionId: string): Promise<boolean> {
     const key = this.#key(sessionId);
-    const wasThere = await this.#connection.write(key, (queries) => deleteSession(queries, key));
+    const last = await this.#connection.write(key, (queries) => deleteSession(queries, key));
     this.#watch.changes.made();
-    if (wasThere) await this.#connection.emptyLog();
-    return wasThere;
+    // One that was never saved may have inputs, too, and what its run has said.
+    if (last !== undefined) await this.#connection.emptyLog();
+    return last !== undefined && last > 0;
   }
 
   forTenant(tenant: string): SessionStore {

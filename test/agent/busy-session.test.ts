@@ -1,6 +1,7 @@
 /** One writer per session: what a second connection to it does, in one process and across two. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import { z } from '../../schemas/zod.js';
+import type { Clock } from '../../src/internal/clock.js';
 import type { BusySessionPolicy } from '../../src/session/lease.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
@@ -131,6 +132,51 @@ describe.each(twoWays)('a second connection %s', (_, processes) => {
     await second.output();
     first.close();
     await first.output();
+  });
+});
+
+describe('a run that has ended and still gives its session back', () => {
+  /** Fails when it is told to, and is deaf to its signal. */
+  const stubborn = (store: MemorySessionStore) =>
+    testAgent({ store, clock, inputSchema: z.string(), onBusySession: 'reject' }, async ({ inputStream }) => {
+      for await (const input of inputStream) {
+        if (input === 'fail') throw new Error('as told');
+        if (input === 'hang') await new Promise(() => {});
+      }
+      return { output: null };
+    });
+
+  it.each(['fail', 'hang'])('refuses nobody who has seen its end: %s', async (input) => {
+    const { open } = stubborn(memory);
+    const first = open({ sessionId: 's' });
+    await first.send(input);
+    if (input === 'hang') first.abort();
+    await first.done;
+    const second = open({ sessionId: 's' });
+    const third = open({ sessionId: 's' });
+    expect(await errorOf(third.output())).toMatchObject({ code: 'SESSION_BUSY' });
+    second.close();
+    await wait(1_000);
+    expect(await second.output()).toMatchObject({ output: null });
+  });
+
+  it('keeps its process alive until then, as others may wait for the session', async () => {
+    const keptAlive: number[] = [];
+    const after: Clock['after'] = (delayMs, callback, { keepAlive = false } = {}) => {
+      if (keepAlive) keptAlive.push(delayMs);
+      return clock.after(delayMs, callback);
+    };
+    const agent = testAgent(
+      { clock: { now: () => clock.now(), after }, abortGraceMs: 700 },
+      async ({ inputStream }) => {
+        for await (const _ of inputStream) await new Promise(() => {});
+        return { output: null };
+      },
+    );
+    const connection = agent.open();
+    await connection.send('hang');
+    connection.abort();
+    expect(keptAlive).toEqual([700]);
   });
 });
 

@@ -42,6 +42,8 @@ describe('a definition', () => {
     [{ abortGraceMs: 2 ** 40 }, 'abortGraceMs', '1099511627776'],
     [{ onBusySession: 'wait' }, 'onBusySession', '"wait"'],
     [{ sendPolicy: 7 }, 'sendPolicy', 'number'],
+    [{ store: {} }, 'store', 'an object without its methods'],
+    [{ store: null }, 'store', 'null'],
   ])('refuses %o, saying what it expected', (config, path, received) => {
     expect(() => define(config)).toThrow(
       expect.objectContaining({
@@ -78,6 +80,19 @@ describe('a definition', () => {
       }
     },
   );
+});
+
+describe('options of a connection', () => {
+  it.each([
+    [{ abortSignal: new AbortController() }, 'abortSignal'],
+    [{ abortSignal: 5 }, 'abortSignal'],
+    [{ onBusySession: 'wait' }, 'onBusySession'],
+  ])('%o are refused at once', (options, path) => {
+    const agent = testAgent({}, async () => ({ output: null }));
+    expect(() => agent.open(options as never)).toThrow(
+      expect.objectContaining({ code: 'INVALID_VALUE', issues: [expect.objectContaining({ path })] }),
+    );
+  });
 });
 
 describe('a schema that throws instead of judging', () => {

@@ -7,7 +7,7 @@ import type { AcceptedInput } from '../../src/session/store.js';
 import { errorOf, Gate, quiet, stateOf } from '../support/waiting.js';
 
 /** An intake with a book in which everything that is recorded stands. */
-function intake(record?: (input: AcceptedInput) => Promise<AcceptedInput>) {
+function intake(record?: (input: AcceptedInput) => Promise<AcceptedInput>, keepsInputs = true) {
   const inbox = new Inbox<string>(100);
   const outbox = new Outbox<string>('run', { maxBufferedChunks: 10, replayChunks: 10 });
   const controller = new AbortController();
@@ -19,6 +19,7 @@ function intake(record?: (input: AcceptedInput) => Promise<AcceptedInput>) {
     inbox,
     outbox,
     abort: controller.signal,
+    keepsInputs,
     record: async (input: AcceptedInput) => {
       book.push(entry(input));
       return (await record?.(input)) ?? input;
@@ -126,6 +127,16 @@ describe('an intake', () => {
     expect(await unread).toEqual({ value: undefined, done: true });
     expect(await sent).toMatchObject({ turn: 1, duplicate: false });
     expect(turns).toEqual([]);
+  });
+
+  it('refuses at its end what no later run would know of', async () => {
+    const { intake: taken, inbox, controller } = intake(undefined, false);
+    const sent = inbox.send('a', 'a', 'queue');
+    const unread = taken.next();
+    const abort = new AgentFlowError('RUN_ABORTED', 'enough');
+    controller.abort(abort);
+    expect(await errorOf(unread)).toBe(abort);
+    expect(await errorOf(sent)).toBe(abort);
   });
 
   it('answers those who ask at once one after the other, each when the turn before it has ended', async () => {

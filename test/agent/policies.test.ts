@@ -48,15 +48,33 @@ describe('policies', () => {
     expect((await conn.output()).output).toEqual(['stay', 'b']);
   });
 
-  it('steer hands the input to the turn that listens; its sender is told', async () => {
+  it('steer hands the input to the turn that listens, as soon as its own input is taken; its sender is told', async () => {
     const agent = agentWithDoor();
     const conn = agent.open({ sendPolicy: 'steer' });
     const first = await conn.send('stay');
-    await quiet();
     expect(await conn.send('left')).toEqual({ ...first, steered: true });
     agent.gate.open();
     conn.close();
     expect((await conn.output()).output).toEqual(['stay', 'stay < left']);
+  });
+
+  it('steer tells its sender that the listener threw, by an error of ours; the turn goes on', async () => {
+    const agent = testAgent({ sendPolicy: 'steer' }, async ({ turns }) => {
+      await turns(async (_, turn) => {
+        const heard = new Gate();
+        turn.onSteer(() => {
+          heard.open();
+          throw new TypeError('not now');
+        });
+        await heard.opened;
+      });
+      return { output: null };
+    });
+    const conn = agent.open();
+    await conn.send('stay');
+    expect(await errorOf(conn.send('left'))).toMatchObject({ code: 'HANDLER_FAILED', cause: expect.any(TypeError) });
+    conn.close();
+    expect(await conn.done).toMatchObject({ finishReason: 'stop' });
   });
 
   it('steer waits in line where no turn runs or none listens', async () => {

@@ -1,7 +1,7 @@
 /** A handler may throw anything at all; what callers get is always one typed error. */
 import { describe, expect, it } from 'vitest';
 import type { AgentConfig, HandlerArgs } from '../../src/agent/agent.js';
-import { AgentCore } from '../../src/agent/define-agent.js';
+import { AgentCore } from '../../src/agent/agent-core.js';
 import { agentDefinition } from '../../src/agent/definition.js';
 import type { Launch } from '../../src/agent/runtime.js';
 import { AgentFlowError, isAgentFlowError } from '../../src/errors.js';

@@ -134,12 +134,19 @@ describe('ids', () => {
     expect(await inputs(inbox, ids.length)).toEqual(ids);
   });
 
-  it('remembers a bounded number of them', async () => {
-    const inbox = new Inbox<string>(100_000);
-    for (let id = 0; id < 10_001; id++) void inbox.send('a', String(id), 'queue');
-    void inbox.send('again', '10000', 'queue');
+  it('remembers a bounded number of them where a store knows the rest', async () => {
+    const inbox = new Inbox<string>(10, 2);
+    for (const id of ['0', '1', '2']) void inbox.send('a', id, 'queue');
+    void inbox.send('again', '2', 'queue');
     void inbox.send('forgotten', '0', 'queue');
-    expect((await inputs(inbox, 10_002)).slice(-2)).toEqual(['a', 'forgotten']);
+    expect((await inputs(inbox, 4)).slice(-2)).toEqual(['a', 'forgotten']);
+  });
+
+  it('remembers all of them where nobody else does', async () => {
+    const inbox = new Inbox<string>(10_001);
+    for (let id = 0; id < 10_001; id++) void inbox.send('a', String(id), 'queue');
+    // A new one would be refused, as the line is full.
+    expect(await stateOf(inbox.send('again', '0', 'queue'))).toBe('pending');
   });
 });
 

@@ -32,6 +32,13 @@ describe('a connection', () => {
     expect(await nextIn(inbox)).toBe('a');
   });
 
+  it.each([null, 5, {}, { run: 'run', turn: 'a', seq: 0, attempt: 1 }])('is not watched from %o', (after) => {
+    const { conn } = connect();
+    expect(() => conn.watch({ after: after as never })).toThrow(
+      expect.objectContaining({ code: 'INVALID_VALUE', kind: 'option' }),
+    );
+  });
+
   it('has its output once the run has it, also when asked for long after', async () => {
     const { conn } = connect();
     const early = conn.output();

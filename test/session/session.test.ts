@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { z } from '../../schemas/zod.js';
 import { AgentFlowError } from '../../src/errors.js';
+import type { Session } from '../../src/session/session.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { openTestSession } from '../support/sessions.js';
 import { UnsteadyStore } from '../support/unsteady-store.js';
@@ -16,6 +17,16 @@ beforeEach(() => {
   memory = new MemorySessionStore();
   store = new UnsteadyStore(memory);
 });
+
+interface Nested {
+  in?: Nested;
+}
+
+function nested(levels: number): Nested {
+  let value: Nested = {};
+  for (let level = 1; level < levels; level++) value = { in: value };
+  return value;
+}
 
 async function open(schema: z.ZodTypeAny = Chat) {
   return (await openTestSession<Chat>({ schema, store })).session;
@@ -83,6 +94,20 @@ describe('updateState', () => {
       draft.count += 1;
     });
     expect(await reload()).toEqual({ messages: ['a'], count: 2 });
+  });
+
+  it.each([
+    ['frozen', (of: unknown) => Object.freeze({ of })],
+    ['without a prototype', (of: unknown) => Object.assign(Object.create(null), { of })],
+  ])('takes what a recipe has wrapped around a part of the state: %s', async (_, wrap) => {
+    type Kept = { item: { n: number }; kept: unknown[] };
+    const init = { item: { n: 1 }, kept: [] };
+    const { session } = await openTestSession<Kept>({ schema: z.any(), init, store });
+    await session.updateState((draft) => {
+      draft.kept.push(wrap(draft.item));
+      draft.item.n = 2;
+    });
+    expect(session.state).toEqual({ item: { n: 2 }, kept: [{ of: { n: 2 } }] });
   });
 
   it('makes updates one after another, each recipe seeing the one before', async () => {
@@ -156,6 +181,37 @@ describe('updateState', () => {
       issues: [{ expected: 'a recipe that returns at once', received: 'a promise' }],
     });
     await quiet();
+  });
+
+  it('grows no deeper than what can be read back, in however many steps', async () => {
+    const { session } = await openTestSession<Nested>({ schema: z.any(), init: {}, store });
+    const deepen = (draft: Nested) => {
+      let innermost = draft;
+      while (innermost.in !== undefined) innermost = innermost.in;
+      innermost.in = nested(400);
+    };
+    await session.updateState(deepen);
+    await session.updateState(deepen);
+    const issues = [{ received: 'more than 1000 levels' }];
+    expect(await errorOf(session.updateState(deepen))).toMatchObject({ code: 'INVALID_VALUE', issues });
+    expect(await reload(z.any())).toEqual(session.state);
+  });
+
+  it.each<[string, (session: Session<Nested>) => Promise<void>]>([
+    ['given', (session) => session.updateState(nested(20_000))],
+    ['put into a draft', (session) => session.updateState((draft) => void Object.assign(draft, nested(20_000)))],
+    ['returned by a recipe', (session) => session.updateState(() => nested(20_000))],
+    [
+      'given behind another update',
+      (session) => {
+        void session.updateState({ in: {} });
+        return session.updateState(nested(20_000));
+      },
+    ],
+  ])('refuses what is nested too deeply for anybody, when it is %s', async (_, update) => {
+    const { session } = await openTestSession<Nested>({ schema: z.any(), init: {}, store });
+    const issues = [{ received: 'more than 1000 levels' }];
+    expect(await errorOf(update(session))).toMatchObject({ code: 'INVALID_VALUE', issues });
   });
 
   it('may be ignored even when it fails', async () => {

@@ -1,14 +1,14 @@
 /** Processes whose connections queue for one session: each gets its turn, where the store tells of releases. */
-import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { rebuildRecord } from '../../src/session/record.js';
 import { create, eventually } from '../../src/testing/session-store/case.js';
+import { built } from '../support/built.js';
 import type { QueueOptions } from '../support/fixtures/queue-worker.js';
 import { Program } from '../support/program.js';
 import { openStore } from '../support/shared-stores.js';
 import { storePlaces } from '../support/store-places.js';
 
-const worker = fileURLToPath(new URL('../support/fixtures/queue-worker.ts', import.meta.url));
+const worker = built('test/support/fixtures/queue-worker.ts');
 const runs = 20;
 /** By rights it is one; a machine that is busy may keep somebody from hearing of a release for longer than it is kept. */
 const longestStreak = 5;
@@ -25,7 +25,7 @@ for (const { kind, absent, find } of storePlaces.filter((one) => one.kind !== 's
       const lease = await create(store, 'shared', { state: { turns: [] }, artifacts: [] });
       const processes = ['a', 'b'].map((name) => {
         const options: QueueOptions = { address: place.address, name, runs };
-        const program = new Program(process.execPath, ['--import', 'tsx', worker, JSON.stringify(options)]);
+        const program = new Program(process.execPath, [worker, JSON.stringify(options)]);
         onTestFinished(() => program[Symbol.asyncDispose]());
         return program;
       });

@@ -1,14 +1,15 @@
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { built } from './built.js';
 import { flowRun, type GenkitCli, startGenkitCli } from './genkit-cli.js';
 import { isRunning, poll } from './genkit-sandbox.js';
 
-const app = fileURLToPath(new URL('./fixtures/bidi-flow-app.ts', import.meta.url));
+const app = built('test/support/fixtures/bidi-flow-app.ts');
 // Whoever starts a CLI may have to wait for other test files that are starting one.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
-const command = ['node', '--import', 'tsx', app];
+const command = ['node', app];
 
 describe('the real genkit-cli against a bidi flow', () => {
   let cli: GenkitCli;
@@ -81,13 +82,13 @@ describe('the real genkit-cli against a bidi flow', () => {
 });
 
 it('leaves no process behind when the test process is killed', async () => {
-  const harness = new URL('./genkit-cli.ts', import.meta.url);
+  const harness = pathToFileURL(built('test/support/genkit-cli.ts'));
   const script = `
     import { startGenkitCli } from ${JSON.stringify(harness.href)};
     const cli = await startGenkitCli({ command: ${JSON.stringify(command)} });
     console.log(await cli.appPid());
     await cli.streamBidi('/flow/echo', { greeting: 'held open' });`;
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script]);
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script]);
   const printed = await new Promise<string>((resolve) => {
     child.stdout.setEncoding('utf8').once('data', resolve);
     child.stderr.setEncoding('utf8').once('data', resolve);

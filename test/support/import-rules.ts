@@ -55,6 +55,7 @@ const sharedByBackends = [
   'until-aborted',
   'usage',
   'usage-ledger',
+  'whole-answer',
 ];
 
 /** What several providers need. */

@@ -136,10 +136,12 @@ export function testReleases(createStores: () => Promise<ReleaseStores>): void {
   releaseCase('a wait can be called off', async (given) => {
     const theirs = await given.open();
     const mine = await given.open();
-    const lease = await create(theirs, 'session');
+    // No other case's session: a late word of a release there would end the wait, as it may.
+    const id = 'called off';
+    const lease = await create(theirs, id);
     const controller = new AbortController();
-    const wait = errorOf(released(mine, 'session', controller.signal));
-    const other = released(mine);
+    const wait = errorOf(released(mine, id, controller.signal));
+    const other = released(mine, id);
     await given.untilAwaited(1);
     const reason = new Error('enough');
     controller.abort(reason);

@@ -27,7 +27,8 @@ async function insist<T>(ask: () => Promise<T | undefined>): Promise<T> {
   for (;;) {
     const answer = await whenNotBusy(ask);
     if (answer !== undefined) return answer;
-    await new Promise((resolve) => setImmediate(resolve));
+    // Whoever is to make it possible needs the processor, too.
+    await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
 

@@ -3,11 +3,8 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
+import { built } from './built.js';
 import { dieWithUs } from './last-will.js';
-
-const program = fileURLToPath(new URL('./sqlite-child.ts', import.meta.url));
-const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** A process on its own. */
 export class SqliteChild {
@@ -19,7 +16,7 @@ export class SqliteChild {
   /** Runs one command of `sqlite-child.ts` on the database. */
   constructor(path: string, command: string, ...args: string[]) {
     const stdio: ['ignore', 'pipe', 'inherit'] = ['ignore', 'pipe', 'inherit'];
-    this.#process = spawn(process.execPath, ['--import', 'tsx', program, path, command, ...args], { cwd: root, stdio });
+    this.#process = spawn(process.execPath, [built('test/support/sqlite-child.ts'), path, command, ...args], { stdio });
     dieWithUs(this.#process);
     const lines = createInterface({ input: this.#process.stdout });
     lines.on('line', (line) => {

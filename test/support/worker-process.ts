@@ -3,10 +3,8 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
+import { built } from './built.js';
 import { dieWithUs } from './last-will.js';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** What a worker says in one line: a word, and what belongs to it. */
 export type Line = readonly [word: string, ...rest: string[]];
@@ -28,11 +26,8 @@ export class WorkerProcess<Said> {
    */
   constructor(name: string, program: string, options: object, read: (line: Line) => Said) {
     this.#name = name;
-    const file = fileURLToPath(new URL(`./fixtures/${program}`, import.meta.url));
-    this.#process = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(options)], {
-      cwd: root,
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+    const file = built(`test/support/fixtures/${program}`);
+    this.#process = spawn(process.execPath, [file, JSON.stringify(options)], { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#process.stdin.on('error', () => {});
     dieWithUs(this.#process);
     const lines = createInterface({ input: this.#process.stdout });

@@ -16,6 +16,7 @@ import { here } from './answers.js';
 import type { PostgresConnection } from './client.js';
 import type { FeedStatements } from './feed-statements.js';
 import { grown } from './phrases.js';
+import { heldBy } from './saves.js';
 
 /** What the feeds of all tenants of one store have in common. */
 export interface FeedParts {
@@ -49,17 +50,10 @@ export class PostgresRunFeed implements RunFeed {
   async append(lease: SessionLease, entries: FeedEntries): Promise<void> {
     const texts = feedTexts(entries);
     const { connection, statements } = this.#parts;
-    const { sessionId, owner, fence } = lease;
-    const values = [
-      escapedText(owner),
-      fence,
-      entries.start,
-      texts.length,
-      texts.join(','),
-      entries.keep,
-      entries.ttlMs,
-    ];
-    const row = await connection.row<{ is_new: boolean }>(statements.append, ...this.#keys(sessionId), ...values);
+    const { sessionId } = lease;
+    const held = heldBy(this.#keys(sessionId), lease);
+    const values = [entries.start, texts.length, texts.join(','), entries.keep, entries.ttlMs];
+    const row = await connection.row<{ is_new: boolean }>(statements.append, ...held, ...values);
     if (row === undefined) throw new LeaseLostError(sessionId);
     // Whoever begins a feed clears some away. That this fails is nothing to the run: the next one does it.
     if (row.is_new) await connection.rows(statements.sweep).catch(() => {});

@@ -20,12 +20,17 @@ interface Traveller<Item> {
 /** So many travel together at most, and so much. */
 const mostTogether = 64;
 const mostSizeTogether = 128 * 1_024;
+/**
+ * A journey costs more than what it carries: with two under way the next one is worth it for so many only. The second goes
+ * with whoever is there, so that one that never ends holds up nobody.
+ */
+const enoughForOneMore = 4;
 /** What is larger gains nothing by company, and would only delay it. */
 const mostSizeOfOne = 32 * 1_024;
 
 /**
- * The first few go alone, at once. What comes beyond goes together with whatever else has come by then, in as many journeys
- * at once. Those with the same key go one after another, in the order they came.
+ * The first few go alone, at once. What comes beyond, and while a journey is under way, goes together with whatever else has
+ * come by then, in as many journeys at once. Those with the same key go one after another, in the order they came.
  */
 export class Gathering<Item> {
   readonly #ways: Ways<Item>;
@@ -62,7 +67,7 @@ export class Gathering<Item> {
   }
 
   #admit(one: Traveller<Item>): void {
-    const isQuiet = this.#waiting.length === 0 && this.#alone + this.#journeys < this.#few;
+    const isQuiet = this.#waiting.length === 0 && this.#journeys === 0 && this.#alone < this.#few;
     if (isQuiet || one.size > mostSizeOfOne) void this.#goAlone(one);
     else {
       this.#waiting.push(one);
@@ -82,12 +87,17 @@ export class Gathering<Item> {
 
   /** Not before everything has run that is ready to: it may bring more. Those who go alone may be held up, and hold up nobody. */
   #departSoon(): void {
-    if (this.#isToDepart || this.#waiting.length === 0 || this.#journeys === this.#few) return;
+    if (this.#isToDepart || !this.#isWorthOneMore()) return;
     this.#isToDepart = true;
     process.nextTick(() => {
       this.#isToDepart = false;
-      while (this.#waiting.length > 0 && this.#journeys < this.#few) void this.#goTogether(this.#company());
+      while (this.#isWorthOneMore()) void this.#goTogether(this.#company());
     });
+  }
+
+  #isWorthOneMore(): boolean {
+    if (this.#journeys === this.#few) return false;
+    return this.#waiting.length >= (this.#journeys < 2 ? 1 : enoughForOneMore);
   }
 
   #company(): Traveller<Item>[] {

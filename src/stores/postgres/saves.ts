@@ -1,6 +1,6 @@
 /** Saves: those that come while others are on their way share a statement, and whoever is refused is told why. */
 import { LeaseLostError, SessionConflictError } from '../../errors.js';
-import type { SessionSave } from '../../session/store.js';
+import type { SessionLease, SessionSave } from '../../session/store.js';
 import { escapedText, jsonText } from '../../session/store-checks.js';
 import type { PostgresConnection, Statement } from './client.js';
 import { Gathering } from './gathering.js';
@@ -8,6 +8,11 @@ import type { Statements } from './statements.js';
 
 /** A lease as statements take it: the tenant's key, the session's, the owner and the fence. */
 export type Held = readonly [tenantKey: string, sessionKey: string, owner: string, fence: number];
+
+/** A lease as statements take it. A fence that no store has given out could be anything: it is one that nobody has. */
+export function heldBy(keys: readonly [string, string], { owner, fence }: SessionLease): Held {
+  return [...keys, escapedText(owner), Number.isSafeInteger(fence) ? fence : -1];
+}
 
 /** A save as it is sent. */
 interface Sending {
@@ -43,10 +48,9 @@ export class Saves {
    * what is not JSON.
    */
   async write(sessionId: string, held: Held, save: SessionSave): Promise<void> {
-    const [tenantKey, sessionKey, , fence] = held;
+    const [tenantKey, sessionKey] = held;
     const sending = this.#sending(sessionId, held, save);
-    // A fence that no store has given out could be anything, even many lines.
-    const canTravel = sending.statement === this.#statements.save && Number.isSafeInteger(fence);
+    const canTravel = sending.statement === this.#statements.save;
     const size = canTravel ? sending.values[6].length : Number.POSITIVE_INFINITY;
     await this.#gathering.send(sending, tenantKey + sessionKey, size);
   }

@@ -18,7 +18,9 @@ export function checkPrefix(tablePrefix: string): void {
 /**
  * The SQL that makes the tables of a `PostgresSessionStore`, or brings older ones up to date, for those who run their own
  * migrations. It is one statement: it does everything or nothing, nothing when run again, and waits its turn when many run
- * it at once. It needs a database in UTF8 and the right to create tables in the first schema of the `search_path`.
+ * it at once. Where transactions are stricter than `read committed` by default, whoever has waited may fail with the state
+ * 40001 and has to run it once more, as `migrate()` does. It needs a database in UTF8 and the right to create tables in the
+ * first schema of the `search_path`.
  *
  * Throws `INVALID_VALUE` for a bad prefix.
  *
@@ -26,11 +28,12 @@ export function checkPrefix(tablePrefix: string): void {
  */
 export function postgresSchema(tablePrefix: string = defaultTablePrefix): string {
   checkPrefix(tablePrefix);
+  // Noted first: a transaction that cannot see what others have done while it waited collides here, and may be run again.
   const steps = migrations(tablePrefix).map(
     (sql, index) => `
   IF NOT EXISTS (SELECT FROM ${tablePrefix}migrations WHERE version = ${index + 1}) THEN
+    INSERT INTO ${tablePrefix}migrations (version) VALUES (${index + 1}) ON CONFLICT DO NOTHING;
 ${sql}
-    INSERT INTO ${tablePrefix}migrations (version) VALUES (${index + 1});
   END IF;`,
   );
   return `DO $migrate$

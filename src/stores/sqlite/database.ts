@@ -43,12 +43,9 @@ export class SqliteConnection {
   #opening: Promise<Opened> | undefined;
   #isClosed = false;
 
-  /** Throws `INVALID_VALUE` for a busy timeout that is not a whole number. */
+  /** Throws `INVALID_VALUE` for a source that none can be. */
   constructor(source: SqliteSource) {
-    if ('path' in source && !Number.isSafeInteger(source.busyTimeoutMs ?? 0)) {
-      const received = String(source.busyTimeoutMs);
-      throw new InvalidValueError('option', [{ path: 'busyTimeoutMs', expected: 'a whole number', received }]);
-    }
+    checkSource(source);
     this.#source = source;
   }
 
@@ -98,6 +95,24 @@ export class SqliteConnection {
     });
     return this.#opening;
   }
+}
+
+/** An empty path would be a database that is gone with the process, and one with NUL ends the process with some clients. */
+function checkSource(source: Partial<Record<'path' | 'busyTimeoutMs' | 'database', unknown>>): void {
+  const { path, busyTimeoutMs = 0, database } = source;
+  if ('database' in source) {
+    const { exec, prepare }: Partial<SqliteDatabase> = database ?? {};
+    if (typeof exec !== 'function' || typeof prepare !== 'function')
+      throw invalid('database', 'an open client of SQLite', database === null ? 'null' : typeof database);
+    return;
+  }
+  if (typeof path !== 'string') throw invalid('path', 'a string', typeof path);
+  if (path === '' || path.includes('\0')) throw invalid('path', 'the path of a file', JSON.stringify(path));
+  if (!Number.isSafeInteger(busyTimeoutMs)) throw invalid('busyTimeoutMs', 'a whole number', String(busyTimeoutMs));
+}
+
+function invalid(path: string, expected: string, received: string): InvalidValueError {
+  return new InvalidValueError('option', [{ path, expected, received }]);
 }
 
 function nameOf({ tenant, id }: SessionKey): string {

@@ -2,6 +2,7 @@
 import { AgentFlowError, isAgentFlowError } from '../../errors.js';
 import type { SqliteDatabase, SqliteStatement } from './client.js';
 import { hasTables, makeTables } from './schema.js';
+import { corrupt } from './texts.js';
 
 /** What is bound to a statement. A statement's only parameter must not be `null`: libsql cannot bind it. */
 export type SqlValue = string | number | null;
@@ -146,5 +147,13 @@ export class OpenDatabase {
 /** The error for what SQLite could not do; errors of this package stay what they are. */
 export function failed(what: string, error: unknown): AgentFlowError {
   if (isAgentFlowError(error)) return error;
+  if (saysCorrupt(error)) return corrupt('file is damaged', error);
   return new AgentFlowError('STORE_FAILED', `The SQLite database ${what}`, { cause: error });
+}
+
+/** Trying again would not help, unlike with a disk that is full. node:sqlite has a number for it, the others a name. */
+function saysCorrupt(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code, errcode }: Partial<Record<'code' | 'errcode', unknown>> & Error = error;
+  return String(code).startsWith('SQLITE_CORRUPT') || (typeof errcode === 'number' && errcode % 256 === 11);
 }

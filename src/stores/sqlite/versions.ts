@@ -178,13 +178,13 @@ export function listSessions(
     .map((row) => ({ place: row.place, summary: toSummary(row) }));
 }
 
-/** Erases a session; false when it had no version. */
-export function deleteSession(queries: Queries, session: SessionKey): boolean {
+/** Erases a session and answers its newest version, 0 for one that was only held; `undefined` when there was nothing of it. */
+export function deleteSession(queries: Queries, session: SessionKey): number | undefined {
   const key = keyOf(queries, session);
-  if (key === undefined) return false;
-  const hasVersions = headOf(queries, key) > 0;
+  if (key === undefined) return undefined;
+  const last = headOf(queries, key);
   eraseSession(queries, key);
-  return hasVersions;
+  return last;
 }
 
 /** By which the other tables know a session. */

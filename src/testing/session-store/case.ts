@@ -62,9 +62,14 @@ export async function eventually<T>(ask: () => Promise<T | undefined>): Promise<
   while (systemClock.now() < deadline) {
     const answer = await ask();
     if (answer !== undefined) return answer;
-    await new Promise((resolve) => setImmediate(resolve));
+    await breath();
   }
   return assert.fail(`expected an answer within ${patienceMs} ms`);
+}
+
+/** Between two questions: without it, to ask would take the processor from whoever will make the answer another one. */
+function breath(): Promise<void> {
+  return new Promise((resolve) => void systemClock.after(2, () => resolve(), { keepAlive: true }));
 }
 
 /** A whole record as a change. */

@@ -82,6 +82,25 @@ export const hostileCases: readonly StoreCase[] = [
     },
   },
   {
+    name: 'what is no text is no id, no owner and no tenant: it is refused, and taken for none that there is',
+    async run({ store }) {
+      for (const id of ['2', '23', '', 'null', 'undefined', 'a']) await create(store, id);
+      for (const given of [undefined, null, 2, 123, true, ['a'], {}]) {
+        const id = given as never;
+        await refused(store.load(id), 'INVALID_VALUE');
+        await refused(store.delete(id), 'INVALID_VALUE');
+        await refused(store.acquire(id, { owner: 'run-2', ttlMs, takeover: true }), 'INVALID_VALUE');
+        await refused(store.acquire('2', { owner: id, ttlMs, takeover: true }), 'INVALID_VALUE');
+        await refused(
+          store.accept(await hold(store, 'a'), { id, run: 'run-1', turn: 1, attempt: 1, done: false }),
+          'INVALID_VALUE',
+        );
+        await refused((async () => store.forTenant(id))(), 'INVALID_VALUE');
+      }
+      assert.deepEqual(await allIds(store), ['2', '23', '', 'null', 'undefined', 'a']);
+    },
+  },
+  {
     name: 'any JSON is a record, and comes back as it was',
     async run({ store }) {
       for (const [index, record] of [hostileRecord, null, 0, '', false, [], {}, [hostileRecord], '\ud800'].entries()) {

@@ -97,6 +97,7 @@ export const leaseCases: readonly StoreCase[] = [
       const forgeries = [
         { ...lease, fence: lease.fence + 1 },
         { ...lease, fence: lease.fence - 1 },
+        ...[lease.fence + 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 70].map((fence) => ({ ...lease, fence })),
         { ...lease, owner: 'run-2' },
         { ...lease, owner: '' },
         { ...lease, sessionId: 'another' },

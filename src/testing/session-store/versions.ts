@@ -107,6 +107,11 @@ export const versionCases: readonly StoreCase[] = [
       await refused(store.save(lease, { expectedVersion: 0, change: whole(undefined) }), 'INVALID_VALUE');
       for (const expectedVersion of [-1, 0.5, Number.NaN])
         await refused(store.save(lease, { expectedVersion, change }), 'INVALID_VALUE');
+      for (const version of [0, -1, 1.5, Number.NaN])
+        await refused(
+          store.save(lease, { expectedVersion: 0, change, parent: { sessionId: 'p', version } }),
+          'INVALID_VALUE',
+        );
       assert.equal(await store.load(id), undefined);
       await store.save(lease, { expectedVersion: 0, change });
       await refused(

@@ -26,14 +26,13 @@ const failure = new RangeError('the road is closed');
 
 class Road {
   readonly under: Journey[] = [];
-  readonly gathering = new Gathering<Item>(
-    {
-      alone: async (item) => void (await this.#begin([item], true)),
-      together: (items) => this.#begin(items, false),
-    },
-    few,
-  );
+  readonly gathering: Gathering<Item>;
   #names = 0;
+
+  constructor(atOnce = few) {
+    const alone = async (item: Item) => void (await this.#begin([item], true));
+    this.gathering = new Gathering<Item>({ alone, together: (items) => this.#begin(items, false) }, atOnce);
+  }
 
   send(key: string, size = 10): { item: Item; arrival: Promise<void> } {
     const item = { name: `${++this.#names}`, key, size };
@@ -89,6 +88,26 @@ describe('who goes', () => {
     road.end(road.under[2]);
     await quiet();
     expect(road.sizes).toEqual([1, 1, [4], [11]]);
+  });
+
+  test('while a journey is under way nobody goes alone; from the third on there are enough for one', async () => {
+    const road = new Road(4);
+    for (const count of [5, 1, 3, 1]) {
+      road.sendMany(count);
+      await quiet();
+    }
+    expect(road.sizes).toEqual([1, 1, 1, 1, [1], [1], [4]]);
+    while (road.under.length > 3) road.end(road.under[0]);
+    await quiet();
+    road.sendMany(3);
+    await quiet();
+    expect(road.sizes).toEqual([[1], [1], [4]]);
+    road.end(road.under[2]);
+    await quiet();
+    expect(road.sizes).toEqual([[1], [1]]);
+    road.end(road.under[1]);
+    await quiet();
+    expect(road.sizes).toEqual([[1], [3]]);
   });
 
   test('those who go alone may be held up for good, and hold up nobody', async () => {

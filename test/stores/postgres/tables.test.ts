@@ -391,8 +391,7 @@ describe('races that only a database of its own kind has', () => {
     const options = '-c default_transaction_isolation=serializable';
     const strict = new pg.Pool({ ...server.connection, max: 20, options });
     onTestFinished(() => strict.end());
-    const { tablePrefix } = await freshStore();
-    const store = new PostgresSessionStore({ pool: strict, tablePrefix });
+    const store = new PostgresSessionStore({ pool: strict, tablePrefix: `case_${++tables}_` });
     await Promise.all(Array.from({ length: 5 }, () => store.migrate()));
     const lease = await create(store, 'session');
     const saves = await Promise.allSettled(

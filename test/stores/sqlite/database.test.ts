@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import Libsql from 'libsql';
 import { describe, expect, test } from 'vitest';
-import { SqliteSessionStore } from '../../../src/stores/sqlite.js';
+import { SqliteSessionStore, type SqliteSessionStoreOptions } from '../../../src/stores/sqlite.js';
 import { create, mustLoad, patch, recordOf, refused, whole } from '../../../src/testing/session-store/case.js';
+import { built } from '../../support/built.js';
 import { clients, freshPath, nodeSqlite, sql } from '../../support/sqlite-clients.js';
 
 describe('opening', () => {
@@ -37,8 +37,16 @@ describe('opening', () => {
     expect(database.prepare('PRAGMA busy_timeout').get()).toMatchObject({ timeout: 1_234 });
   });
 
-  test('a busy timeout that is no number is refused', () => {
-    expect(() => new SqliteSessionStore({ path: 'x', busyTimeoutMs: 0.5 })).toThrow(
+  test.each<[string, object]>([
+    ['a busy timeout that is no number', { path: 'x', busyTimeoutMs: 0.5 }],
+    ['no path', {}],
+    ['an empty path', { path: '' }],
+    ['a path with NUL', { path: 'x\0y' }],
+    ['a path that is no text', { path: 5 }],
+    ['a client that is none', { database: {} }],
+    ['a client that is not there', { database: undefined }],
+  ])('%s is refused', (_, options) => {
+    expect(() => new SqliteSessionStore(options as SqliteSessionStoreOptions)).toThrow(
       expect.objectContaining({ code: 'INVALID_VALUE' }),
     );
   });
@@ -60,6 +68,17 @@ describe('opening', () => {
     await store.close();
   });
 
+  test('a file that is damaged is told as such', async () => {
+    const path = freshPath();
+    const store = new SqliteSessionStore({ path });
+    for (let index = 0; index < 9; index++) await create(store, `session-${index}`, 'x'.repeat(9_000));
+    await store.close();
+    writeFileSync(path, readFileSync(path).fill(0x5a, 2 * 4_096));
+    const again = new SqliteSessionStore({ path });
+    expect(await refused(again.load('session-3'), 'STORE_CORRUPT')).toMatchObject({ status: 'DATA_LOSS' });
+    await again.close();
+  });
+
   test('a path that cannot be a file is refused with the cause', async () => {
     const path = dirname(freshPath());
     const error = await refused(new SqliteSessionStore({ path }).load('session'), 'STORE_FAILED');
@@ -67,7 +86,7 @@ describe('opening', () => {
   });
 
   test('without any SQLite the error says what to install', () => {
-    const store = fileURLToPath(new URL('../../../src/stores/sqlite.ts', import.meta.url));
+    const store = built('src/stores/sqlite.ts');
     const program = `
       import { register } from 'node:module';
       const hook = "export const resolve = (name, context, next) => name === 'libsql' ? next('not-installed') : next(name, context)";
@@ -76,7 +95,7 @@ describe('opening', () => {
       const { SqliteSessionStore } = await import(${JSON.stringify(store)});
       const error = await new SqliteSessionStore({ path: ':memory:' }).load('x').catch((error) => error);
       console.log(JSON.stringify([error.code, error.message, error.cause.code]));`;
-    const output = execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
+    const output = execFileSync(process.execPath, ['--input-type=module', '-e', program], {
       encoding: 'utf8',
     });
     expect(JSON.parse(output)).toEqual([

@@ -61,11 +61,14 @@ describe('what is appended', () => {
     await store.close();
   });
 
-  test('leaves no byte when its session is deleted', async () => {
+  test.each([
+    ['saved', create],
+    ['only held', hold],
+  ])('leaves no byte when its session, which was %s, is deleted', async (_, begin) => {
     const path = freshPath();
     const store = new SqliteSessionStore({ path });
     const secret = 'the secret of the session';
-    const lease = await create(store, id);
+    const lease = await begin(store, id);
     await say(store, lease, 0, secret.repeat(1_000));
     await store.feed.requestAbort(id, lease.owner, secret);
     const bytes = () =>
@@ -84,10 +87,10 @@ describe('what is appended', () => {
     const store = new SqliteSessionStore({ path });
     for (const name of ['over', 'goes on', 'expired too']) {
       const lease = await create(store, name);
-      await store.feed.append(lease, { start: 0, entries: [name], keep, ttlMs: 50 });
+      await say(store, lease, 0, name);
       if (name !== 'goes on') await store.release(lease);
     }
-    await letShortLeasesExpire({ store });
+    sql(path, 'UPDATE feeds SET kept_until = 0', 'SELECT 1');
     const left = () =>
       sql(path, 'SELECT id FROM feeds JOIN sessions ON session = key ORDER BY id').map((row) => row.id);
     expect(left()).toEqual(['expired too', 'goes on', 'over']);
