@@ -138,7 +138,7 @@ async function measure(pace: Pace, size: number, tooSlow: Set<Name>): Promise<Re
 }
 
 async function warmUp(): Promise<void> {
-  for (const pace of allPaces) for (const name of names) await contestants[name]({ pace, chunks: 2_000, turns: 5 });
+  for (const pace of allPaces) for (const name of names) await contestants[name]({ pace, chunks: 2_000, turns: 25 });
 }
 
 async function answer(): Promise<Answer> {

@@ -108,6 +108,7 @@ export class AgentFlowError extends Error {
   override readonly name: string = 'AgentFlowError';
   readonly code: ErrorCode;
   readonly status: ErrorStatus;
+  /** JSON for the caller, which differs from code to code; `undefined` where the code says it all. */
   readonly details: unknown;
 
   constructor(code: ErrorCode, message: string, options: AgentFlowErrorOptions = {}) {

@@ -14,6 +14,7 @@ import type { SessionStore } from '../session/store.js';
 export interface ChatMessage {
   readonly role: 'user' | 'model' | 'tool' | 'system';
   readonly content: readonly Part[];
+  /** Whatever else the client sent with it. */
   readonly metadata?: Record<string, unknown>;
 }
 
@@ -97,7 +98,9 @@ export interface Turn<In> {
 
 /** A turn that was cut short. */
 export interface InterruptedTurn<In, Stream> {
+  /** What it was answering. */
   readonly input: In;
+  /** The turn as its handler knew it; its signal has fired. */
   readonly turn: Turn<In>;
   /** The chunks it had sent, so that its partial answer can be kept, marked as such. */
   readonly chunks: readonly Stream[];
@@ -131,9 +134,11 @@ export interface Responder<Chunk> {
 
 /** What a handler is given. */
 export interface HandlerArgs<State, In, Chunk, Stream = Chunk> {
+  /** What the agent remembers; this run alone may write it. Without a store it is gone with the run. */
   readonly session: Session<State>;
   /** The inputs, checked, one by one. Breaking out of a loop over it loses nothing: the next loop goes on. */
   readonly inputStream: AsyncIterable<In>;
+  /** Speaks to the caller. A handler that loops over `inputStream` itself ends its turns with it. */
   readonly responder: Responder<Chunk>;
   /** The loop most agents want: one input at a time, the turn ended when the function returns. */
   readonly turns: (
@@ -148,9 +153,11 @@ export interface HandlerArgs<State, In, Chunk, Stream = Chunk> {
 
 /** What a handler returns. */
 export interface HandlerResult<Out> {
+  /** Must fit `outputSchema`; what does not ends the run with `INVALID_VALUE`. */
   readonly output: Out;
   /** Saved with the session before the run ends. */
   readonly artifacts?: readonly Artifact[];
+  /** What the whole run has used, as the handler counts it: nothing is counted here. */
   readonly usage?: Usage;
 }
 
@@ -166,13 +173,17 @@ export type AgentHandler<
 
 /** What a run returns. */
 export interface AgentOutput<State, Out> {
+  /** The id the caller gave, else a new UUID: resumes the session, where there is a store. */
   readonly sessionId: string;
+  /** What the handler returned, as `outputSchema` made it. */
   readonly output: Out;
   /** The session's state as last saved. */
   readonly state: Readonly<State>;
   /** The current version of every artifact of the session; absent when there is none. */
   readonly artifacts?: readonly Artifact[];
+  /** What the handler says the run has used; absent when it does not say. */
   readonly usage?: Usage;
+  /** Always `stop`: a run that was aborted or has failed returns nothing, and `output()` rejects. */
   readonly finishReason: FinishReason;
 }
 
@@ -201,10 +212,14 @@ export interface StreamBidiOptions<Init> {
 /** The types of an agent, for `AgentTypes<typeof agent>`. */
 export interface TypesOfAgent<State, In, Out, Stream, Init, Sent> {
   readonly state: State;
+  /** As the handler gets it. */
   readonly input: In;
   readonly output: Out;
+  /** A chunk as its reader gets it. */
   readonly stream: Stream;
+  /** State of a new session, as a caller gives it. */
   readonly init: Init;
+  /** An input as a caller gives it. */
   readonly sent: Sent;
 }
 

@@ -30,6 +30,7 @@ export type { AnthropicEvent, BackendTool };
 /** The part of `new Anthropic()` from `@anthropic-ai/sdk` that is used. */
 export interface AnthropicClient {
   readonly messages: {
+    /** Asks, and answers the stream. `maxRetries` is how often the SDK may ask again by itself. */
     create(
       body: AnthropicRequest,
       options: { readonly signal: AbortSignal; readonly maxRetries: number },
@@ -40,17 +41,21 @@ export interface AnthropicClient {
 /** What is asked; members of `request` are added. */
 export interface AnthropicRequest {
   readonly model: string;
+  /** `maxTokens` of the options. */
   readonly max_tokens: number;
   readonly stream: true;
   // The SDK's own types of messages and tools are narrower than what is known here.
   readonly messages: never[];
+  /** Anthropic's own tools from `request`, then those of the options; absent when there are none. */
   readonly tools?: never[];
   readonly system?: string;
 }
 
 /** Options of {@link anthropicBackend}. */
 export interface AnthropicBackendOptions {
+  /** `new Anthropic()`, or any client of the SDK's: Bedrock's, Vertex'. */
   readonly client: AnthropicClient;
+  /** As the client's endpoint names it: Bedrock and Vertex have names of their own. */
   readonly model: string;
   /** The longest answer, in tokens. @default 4_096 */
   readonly maxTokens?: number;

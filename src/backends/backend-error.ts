@@ -7,6 +7,7 @@ export type BackendErrorCode = Extract<ErrorCode, 'BACKEND_FAILED' | 'BACKEND_NO
 
 /** What a {@link BackendError} can be given beside its failure. */
 export interface BackendErrorOptions {
+  /** @default what the vendor said: the failure's `raw` */
   readonly cause?: unknown;
   /** @default `BACKEND_CANCELLED` for the kind `cancelled`, else `BACKEND_FAILED` */
   readonly code?: BackendErrorCode;
@@ -17,7 +18,9 @@ export interface BackendErrorOptions {
 /** A backend's turn failed: says who, why, and whether to try again; what the vendor said never crosses the wire. */
 export class BackendError extends AgentFlowError {
   override readonly name = 'BackendError';
+  /** `BACKEND_CANCELLED`: the caller ended it. `BACKEND_NO_TERMINAL`: its events ended without saying how it went. */
   override readonly code: BackendErrorCode;
+  /** All that is known. All of it but `raw` crosses the wire, as the message and the `details`. */
   readonly failure: BackendFailure;
   /** What there was of the turn: its text so far, its events, what it has used. Nothing when it never began. */
   readonly response: Response | undefined;
@@ -45,6 +48,7 @@ export class BackendError extends AgentFlowError {
     return this.failure.kind;
   }
 
+  /** Whether the same prompt may succeed later. */
   get retryable(): boolean {
     return this.failure.retryable;
   }

@@ -34,6 +34,7 @@ export interface BackendTurn<Session> {
 export interface Backend<Session = unknown> {
   /** Names the vendor in errors and telemetry (`gen_ai.provider.name`). */
   readonly name: string;
+  /** Opens a session. May throw or reject: then there is none. */
   startSession(options?: BackendSessionOptions): Promise<Session> | Session;
   /**
    * Asks. A turn that cannot begin rejects; one that fails later says so with an `error` event, or by throwing. When
@@ -64,22 +65,29 @@ export interface Backend<Session = unknown> {
 
 /** What a turn is made of. Exactly one `result` or `error`, and it is the last. */
 export type BackendEvent =
+  /** A piece of the answer, to be put right behind the one before. */
   | { readonly type: 'text'; readonly text: string }
+  /** The model calls a tool, whoever runs it. The id is unique in its session. */
   | { readonly type: 'tool_use'; readonly id: string; readonly name: string; readonly input: unknown }
+  /** What the tool answered to the call of that id; `isError`: it failed, and `output` says why. */
   | { readonly type: 'tool_result'; readonly id: string; readonly output: unknown; readonly isError: boolean }
   /** What has been used since the last one: counters that grow are turned into differences. */
   | { readonly type: 'usage'; readonly usage: Usage }
   /** The id to resume by, as soon as it is known; again before the result where the turn has changed it. */
   | { readonly type: 'session'; readonly sessionId: string }
   | ResultEvent
+  /** The turn failed; told in the place of a result. */
   | { readonly type: 'error'; readonly error: BackendFailure };
 
 /** A tool call that has its result. */
 export interface AnsweredCall {
+  /** The one its `tool_use` event told. */
   readonly id: string;
   readonly name: string;
   readonly input: unknown;
+  /** As its `tool_result` event told it; where it was kept in between, as JSON has it. */
   readonly output: unknown;
+  /** The tool has failed, and `output` says why. */
   readonly isError: boolean;
 }
 
@@ -88,11 +96,13 @@ export interface ResultEvent {
   readonly type: 'result';
   /** The whole answer, where it is not simply the texts one after another. */
   readonly text?: string;
+  /** The id to resume by; goes before what `session` events told. */
   readonly sessionId?: string;
   /** What the turn cost. */
   readonly costUsd?: number;
   /** Model turns inside this one. */
   readonly numTurns?: number;
+  /** Why the model stopped, in the vendor's own word: `end_turn`. */
   readonly stopReason?: string;
   /** The vendor calls it a result and marks it as an error: the turn has failed. */
   readonly isError?: boolean;
@@ -104,15 +114,21 @@ export interface ResultEvent {
 export interface Response {
   /** The result's text, else all texts one after another. */
   readonly text: string;
+  /** As the backend told them, in order; the first ones, where a bound was reached. */
   readonly events: readonly BackendEvent[];
   /** Events beyond the bound that are not kept in `events`; texts and usage are complete all the same. */
   readonly omittedEvents?: number;
   /** Summed over the turn; `undefined` when the backend does not tell. */
   readonly usage: Usage | undefined;
+  /** Milliseconds from asking to the end of the turn. */
   readonly durationMs: number;
+  /** The id to resume the backend's session by; `undefined` when the turn told none. */
   readonly sessionId: string | undefined;
+  /** US dollars: what the result says, else the usage. Absent when neither does. */
   readonly costUsd?: number;
+  /** Model turns inside this one; absent when the backend does not tell. */
   readonly numTurns?: number;
+  /** The result's; absent when it told none, and of a turn without a result. */
   readonly stopReason?: string;
   /** The turn failed: this is what there was of it. */
   readonly isError: boolean;

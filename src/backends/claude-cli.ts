@@ -34,6 +34,7 @@ export interface ClaudeCliOptions extends ClaudeCliFlags {
   readonly extraArguments?: readonly string[];
   /** Only `content` is heeded: what tools are given and answer is written on their spans. */
   readonly telemetry?: TelemetryOptions;
+  /** How long its process may take, and how much it may say. */
   readonly limits?: CliLimits;
 }
 

@@ -24,6 +24,7 @@ export interface CliTurn {
 
 /** The part of a CLI session that both CLIs have. */
 export interface CliSession {
+  /** What it was started with. Only `system` is heeded. */
   readonly options: BackendSessionOptions;
   /** The id to resume by, once a turn has told it. */
   readonly id: string | undefined;

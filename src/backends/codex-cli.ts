@@ -40,6 +40,7 @@ export interface CodexCliOptions extends CodexCliFlags {
   readonly responseText?: CodexResponseText;
   /** Only `content` is heeded: what tools are given and answer is written on their spans. */
   readonly telemetry?: TelemetryOptions;
+  /** How long its process may take, and how much it may say. */
   readonly limits?: CliLimits;
 }
 

@@ -4,6 +4,7 @@
  */
 export class Conversation<Item> {
   readonly id: string;
+  /** What the model is told before everything else; `undefined`: nothing. */
   readonly system: string | undefined;
   #answered: readonly Item[];
   #open: readonly Item[];

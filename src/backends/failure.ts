@@ -24,13 +24,17 @@ export type FailureKind =
 
 /** A failure as every backend tells it. */
 export interface BackendFailure {
+  /** The backend's or the provider's `name`. */
   readonly provider: string;
+  /** Why, whatever the vendor: the word to decide by. */
   readonly kind: FailureKind;
   /** Whether the same prompt may succeed later. */
   readonly retryable: boolean;
   /** The HTTP status or the exit code. */
   readonly status?: number;
+  /** Milliseconds the vendor asks to wait before another try; absent when it does not say. */
   readonly retryAfterMs?: number;
+  /** For people. Nothing is decided by it. */
   readonly message: string;
   /** What the vendor said, untouched. Stays in this process. */
   readonly raw: unknown;

@@ -30,7 +30,9 @@ export interface BackendTool {
 
 /** What a tool is told beside its input. */
 export interface ToolCall {
+  /** The vendor's id of the call; the one the events tell. */
   readonly toolUseId: string;
+  /** The conversation's, the same in all its turns. */
   readonly sessionId: string;
   /** Fires when the turn is cancelled; a tool that does not listen is left to itself. */
   readonly signal: AbortSignal;
@@ -39,6 +41,7 @@ export interface ToolCall {
 /** A session of a model backend. */
 export interface ModelSession<Session> {
   readonly conversation: Session;
+  /** Fires when the session is terminated. */
   readonly ending: AbortController;
 }
 

@@ -28,6 +28,7 @@ export type { BackendTool, OpenAIConversation, OpenAIEvent, OpenAIHistory };
 /** The part of `new OpenAI()` from `openai` that is used. */
 export interface OpenAIClient {
   readonly responses: {
+    /** Asks, and answers the stream. `maxRetries` is how often the SDK may ask again by itself. */
     create(
       body: OpenAIRequest,
       options: { readonly signal: AbortSignal; readonly maxRetries: number },
@@ -42,14 +43,19 @@ export interface OpenAIRequest {
   // The SDK's own types of items and tools are narrower than what is known here.
   readonly input: never[];
   readonly tools?: never[];
+  /** What the model is told before everything else. */
   readonly instructions?: string;
+  /** `maxOutputTokens` of the options. */
   readonly max_output_tokens?: number;
+  /** The response this goes on from; only with `history: 'server'`, once there is one. */
   readonly previous_response_id?: string;
 }
 
 /** Options of {@link openaiBackend}. */
 export interface OpenAIBackendOptions {
+  /** `new OpenAI()`, or any client of the SDK's, such as Azure's. */
   readonly client: OpenAIClient;
+  /** As OpenAI names it; at Azure the name of the deployment. */
   readonly model: string;
   /** The longest answer, in tokens, reasoning included. @default the model's own */
   readonly maxOutputTokens?: number;

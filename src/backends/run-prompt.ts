@@ -16,6 +16,7 @@ export interface RunPromptOptions {
   readonly onEvent?: (event: BackendEvent) => void | Promise<void>;
   /** Events kept in the response. @default 10_000 */
   readonly maxEvents?: number;
+  /** For the span of the prompt. @default names and figures, no content */
   readonly telemetry?: TelemetryOptions;
   /** @default the machine's */
   readonly clock?: Clock;

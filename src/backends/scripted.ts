@@ -19,12 +19,14 @@ export type ScriptedStep = BackendEvent | PromiseLike<BackendEvent | undefined |
 
 /** What a turn was asked. */
 export interface ScriptedPrompt {
+  /** As the backend was asked: text, or parts. */
   readonly prompt: Prompt;
   /** The text of the prompt. */
   readonly text: string;
   readonly sessionId: string;
   /** Turns of the same session that were answered before. */
   readonly earlier: number;
+  /** Fires when the turn is cancelled. */
   readonly signal: AbortSignal;
 }
 
@@ -32,6 +34,7 @@ export interface ScriptedPrompt {
 export type ScriptedTurn =
   | string
   | readonly ScriptedStep[]
+  /** Thrown by `prompt`: the turn cannot begin. */
   | { readonly refuses: unknown }
   | ((
       asked: ScriptedPrompt,
@@ -40,6 +43,7 @@ export type ScriptedTurn =
 /** A session of a {@link ScriptedBackend}. */
 export interface ScriptedSession {
   readonly id: string;
+  /** What it was started or resumed with. */
   readonly options: BackendSessionOptions;
 }
 
@@ -55,7 +59,9 @@ export interface ScriptedBackendOptions {
 
 /** A backend that says what it is told to, and remembers what it was asked. */
 export interface ScriptedBackend extends Backend<ScriptedSession> {
+  /** Takes up any id, also one that was never started. Rejects with `startError`, where there is one. */
   resumeSession(sessionId: string, options?: BackendSessionOptions): Promise<ScriptedSession>;
+  /** Counts the turn as answered; the session stays the same. */
   updateSession(session: ScriptedSession, result: ResultEvent): ScriptedSession;
   /** Adds turns to the script. */
   script(...turns: readonly ScriptedTurn[]): void;

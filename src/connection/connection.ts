@@ -26,6 +26,7 @@ export interface SendOptions {
 
 /** How a run ended. */
 export interface RunEnd {
+  /** To go on with the session, where there is a store. */
   readonly sessionId: string;
   readonly finishReason: FinishReason;
   /** Why, when it did not end with `stop`. */
@@ -34,11 +35,15 @@ export interface RunEnd {
 
 /** What a watcher sees: every chunk once and in order, and the end of every turn. */
 export type WatchEvent<Stream> =
+  /** Its cursor, handed back as `after` or `from`, has a watcher go on behind it. */
   | { readonly type: 'chunk'; readonly cursor: Cursor; readonly chunk: Stream }
   | {
       readonly type: 'turnEnd';
+      /** As that of a chunk: a watcher can go on behind it. */
       readonly cursor: Cursor;
+      /** The turn was cut short, by `interrupt` or by an input with that policy. */
       readonly interrupted: boolean;
+      /** Why the turn failed; absent when it did not. */
       readonly error?: AgentFlowError;
     };
 

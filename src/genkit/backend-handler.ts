@@ -45,6 +45,7 @@ export interface BackendHandlerOptions<Chunk = string> {
   readonly system?: string;
   /** What the agent's reader gets of an event; `undefined` for nothing. @default the text of text events */
   readonly toChunk?: (event: BackendEvent) => Chunk | undefined;
+  /** For the span of each turn. @default names and figures, no content */
   readonly telemetry?: TelemetryOptions;
 }
 

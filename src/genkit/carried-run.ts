@@ -86,7 +86,7 @@ function launchWithOwnSpan(
 function beginInOwnSpan(launching: Launching, actionContext: ActionContext): Promise<never> {
   const { carrier, options, run, outer } = launching;
   const unwanted = trace.getActiveSpan();
-  if (unwanted?.isRecording()) {
+  if (unwanted?.isRecording() && unwanted !== trace.getSpan(outer)) {
     // The flow's, which nobody would end. From the next run on it is the only one.
     makesSpansAnyway = true;
     unwanted.end();

@@ -21,13 +21,16 @@ export interface GenkitBackendOptions {
   readonly maxTurns?: number;
   /** @default 'genkit' */
   readonly name?: string;
+  /** Only `content` is heeded: what was said is written on the spans. */
   readonly telemetry?: TelemetryOptions;
 }
 
 /** A session of {@link genkitBackend}: the conversation, which no vendor keeps for it. */
 export interface GenkitBackendSession {
   readonly id: string;
+  /** The conversation so far, oldest first; a turn joins it when it was answered. */
   readonly messages: readonly MessageData[];
+  /** What the model is told before everything else; `undefined`: nothing. */
   readonly system: string | undefined;
   /** Fires when the session is terminated. */
   readonly ended: AbortController;

@@ -31,6 +31,7 @@ export interface ToolDefinition {
   readonly description: string;
   /** Zod 3, Genkit's own. */
   readonly inputSchema?: z.ZodTypeAny;
+  /** JSON Schema, where there is no `inputSchema`. @default anything */
   readonly inputJsonSchema?: object;
 }
 
@@ -50,10 +51,14 @@ export interface GenkitProviderOptions {
 
 /** The whole of a model's answer. */
 export interface GenkitAnswer {
+  /** Made here: Genkit has none. */
   readonly eventId: string;
   readonly type: 'response';
+  /** Every call in it has a `ref` that no other call of the session has. */
   readonly message: MessageData;
+  /** Genkit's own word: `stop`, `length`, `blocked`. `stop` where the model says none. */
   readonly finishReason: string;
+  /** Of this one model call; `undefined` when the model does not tell. */
   readonly usage: Usage | undefined;
 }
 
@@ -65,7 +70,9 @@ export type GenkitProviderEvent =
 /** A session of {@link genkitProvider}: the conversation, kept in this process. */
 export interface GenkitProviderSession {
   readonly id: string;
+  /** What the model is told before everything else; `undefined`: nothing. */
   readonly system: string | undefined;
+  /** Oldest first; an input joins it together with its answer. */
   readonly messages: MessageData[];
   /** The model's newest answer. */
   last: GenkitAnswer | undefined;

@@ -53,6 +53,7 @@ export interface AgentBeginning {
 /** How an agent stands. Source: `GenAgent.status/2`. */
 export interface AgentStatus {
   readonly name: string;
+  /** `processing`: a turn goes on, its callbacks included. */
   readonly state: 'idle' | 'processing';
   /** Idle, and takes no prompt until `resume`. */
   readonly halted: boolean;
@@ -66,21 +67,31 @@ export interface AgentStatus {
 
 /** How an agent stands, without a word of what it is about. Source: `GenAgent.runtime_snapshot/2`. */
 export interface RuntimeSnapshot {
+  /** `processing` from a prompt's dispatch (after `preTurn`) until its caller is answered, callbacks included. */
   readonly phase: 'idle' | 'processing';
+  /** Idle, and takes no prompt until `resume`; notifications are heard all the same. */
   readonly halted: boolean;
   /** It halts when what goes on is over. */
   readonly haltPending: boolean;
+  /** Takes nothing new, and ends with the turn in flight: after `drain`, or while its host closes. */
   readonly draining: boolean;
+  /** Prompts in the queue; neither the one that was taken nor the self-chain counts. */
   readonly pendingPrompts: number;
+  /** Notifications that no `handleEvent` has been given yet. */
   readonly pendingNotifications: number;
+  /** A prompt that a callback decided waits in its one slot, before the queue. */
   readonly selfChainPending: boolean;
+  /** The request that was taken and is not answered yet; `undefined`: there is none. */
   readonly currentRequest:
     | {
         readonly ref: string;
+        /** Who prompted: a caller, an event, or the agent itself. */
         readonly origin: Origin;
+        /** 1, and one more each time the request was tried again. */
         readonly attempt: number;
         /** Since the turn began; 0 before. */
         readonly elapsedMs: number;
+        /** Milliseconds that the turn may take; `Infinity`: as long as it needs. */
         readonly watchdogMs: number;
       }
     | undefined;

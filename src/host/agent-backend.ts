@@ -10,6 +10,7 @@ import { Deferred } from '../internal/deferred.js';
 
 /** As much of an agent as is needed to prompt it. */
 export interface PromptableAgent<Stream, Init, Sent> {
+  /** Names the backend in errors and telemetry. */
   readonly name: string;
   // A method, so that an agent of any types fits.
   streamBidi(options?: {
@@ -46,6 +47,7 @@ export interface AgentBackendOptions<Stream = unknown, Init = unknown, Sent = un
 export interface AgentBackendSession {
   /** The agent's session id, which is the backend's too. */
   readonly id: string;
+  /** What the session was started with; `toInit` is given it. */
   readonly options: BackendSessionOptions;
 }
 

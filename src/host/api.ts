@@ -28,6 +28,7 @@ export interface AgentHostOptions {
 /** Where an agent is: its name, and an id that is unique to this life of it. */
 export interface AgentAddress {
   readonly name: string;
+  /** Names this life alone: the same name started again has another one. */
   readonly id: string;
 }
 
@@ -42,11 +43,13 @@ export type ArgsOption<Args> = undefined extends Args ? { readonly args?: Args }
 
 /** How an agent of `defineAgent` is started under a name. */
 export interface AgentStartOptions extends AgentPolicies, AgentBackendOptions {
+  /** Unique in its host; any string but the empty one. */
   readonly name: string;
 }
 
 /** What became of a request. Source: `GenAgent.poll/3`. */
 export type PollResult =
+  /** It waits, or is answered just now. */
   | { readonly status: 'pending' }
   | { readonly status: 'completed'; readonly response: Response }
   | { readonly status: 'failed'; readonly error: AgentFlowError };
@@ -58,6 +61,8 @@ export type Revival =
 
 /** What `restore` brought back, and what it could not. */
 export interface Restored {
+  /** Names of those that run again, in the order the store lists them. */
   readonly restored: readonly string[];
+  /** Those that did not start, and why; they are remembered still. */
   readonly failed: readonly { readonly name: string; readonly error: unknown }[];
 }

@@ -48,6 +48,7 @@ export function skip<State>(state: State): PreTurnDecision<State> {
 
 /** What an agent begins with. */
 export interface Initial<State> {
+  /** Given to the first callback; with a store it must be JSON. */
   readonly state: State;
   /** How the backend's session is started. */
   readonly session?: BackendSessionOptions;
@@ -58,6 +59,7 @@ export type Origin = 'ask' | 'tell' | 'event' | 'self_chain';
 
 /** What a callback may know of its turn beside the ref. */
 export interface TurnInfo {
+  /** The request's, the same for every attempt at it. */
   readonly ref: string;
   readonly origin: Origin;
   /** 1, and one more each time `handleError` tried the same request again. */

@@ -4,8 +4,10 @@
 export interface GraphEdge {
   /** The agent it came from; `undefined`: from outside the host. */
   readonly from: string | undefined;
+  /** The agent it went to. */
   readonly to: string;
   readonly kind: 'ask' | 'tell' | 'notify';
+  /** How often since the host was made; what was refused does not count. */
   readonly count: number;
 }
 

@@ -5,13 +5,19 @@ import type { EndReason } from './behaviour.js';
 
 /** How full a queue was when something did not fit. */
 export interface OverloadFacts {
+  /** Which one was full: prompts that wait, or notifications that wait for a turn's end. */
   readonly queue: 'prompts' | 'notifications';
   /** Which limit was reached. */
   readonly limit: 'count' | 'bytes';
+  /** How many waited already. */
   readonly pendingCount: number;
+  /** What those weigh: the bytes of their texts, or of their JSON. */
   readonly pendingBytes: number;
+  /** What the one weighs that was refused. */
   readonly incomingBytes: number;
+  /** The bound on how many may wait: `maxPendingPrompts`, or `maxPendingNotifications`. */
   readonly maxCount: number;
+  /** The bound on their bytes: `maxPendingPromptBytes`, or `maxPendingNotificationBytes`. */
   readonly maxBytes: number;
 }
 
@@ -32,7 +38,9 @@ export class OverloadedError extends AgentFlowError {
 export interface BudgetFacts {
   /** Whose budget. */
   readonly scope: 'agent' | 'host';
+  /** What ran out: US dollars or tokens. All amounts here are in it. */
   readonly unit: 'usd' | 'tokens';
+  /** What may be spent over all turns. */
   readonly limit: number;
   /** By turns that have ended. */
   readonly spent: number;

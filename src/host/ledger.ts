@@ -19,12 +19,19 @@ export interface Budget {
 export interface BudgetStatus {
   /** `undefined`: there is no limit. */
   readonly limitUsd: number | undefined;
+  /** US dollars that turns have cost which have ended, however they did; of an earlier process, too. */
   readonly spentUsd: number;
+  /** US dollars held by turns in flight: what they reserved, or have used where that is more. */
   readonly reservedUsd: number;
+  /** US dollars neither spent nor reserved, never below 0; `undefined`: there is no limit. */
   readonly remainingUsd: number | undefined;
+  /** Input and output together; `undefined`: there is no limit. */
   readonly limitTokens: number | undefined;
+  /** By turns that have ended, as far as their backends tell. */
   readonly spentTokens: number;
+  /** By turns in flight: what they reserved, or have used where that is more. */
   readonly reservedTokens: number;
+  /** Neither spent nor reserved, never below 0; `undefined`: there is no limit. */
   readonly remainingTokens: number | undefined;
 }
 

@@ -219,6 +219,7 @@ export interface KeptAgentInfo {
   readonly name: string;
   /** The name that its behaviour was defined with. */
   readonly behaviour: string | undefined;
+  /** It will be halted when it comes back. */
   readonly halted: boolean;
   /** Why what is remembered cannot be read: nothing but the name is known, and it can only be forgotten. */
   readonly error?: unknown;

@@ -45,6 +45,7 @@ export interface AgentPolicies {
   readonly budget?: Budget;
   /** `on-crash` needs a host with a store: the agent comes back as it was last saved. @default 'never' */
   readonly restart?: 'never' | 'on-crash';
+  /** Heeded with `restart: 'on-crash'` only. */
   readonly restartLimits?: RestartLimits;
   /** What becomes of a turn that a dead process left behind: tried again, or failed with `TURN_LOST`. @default 'retry' */
   readonly onLostTurn?: 'retry' | 'fail';
@@ -56,6 +57,7 @@ export interface AgentPolicies {
 export interface StartOptions extends AgentPolicies {
   /** Unique in its host; any string but the empty one. */
   readonly name: string;
+  /** What answers the prompts. It may serve many agents: each has a session of its own. */
   readonly backend: Backend;
 }
 

@@ -10,14 +10,17 @@ import type { TurnEnd } from './turn.js';
 
 /** One turn as the record keeps it. Source: `AgentWorkshop.Backend`'s result map. */
 export interface TurnResult {
+  /** The request's. One that was tried again has several turns of the same ref. */
   readonly ref: string;
   /** The answer's text; of a failed turn, what there was of it. */
   readonly result: string;
+  /** The backend's own session id; `undefined` when the turn did not tell one. */
   readonly sessionId: string | undefined;
   /** US dollars; `undefined` when the backend does not tell. */
   readonly costUsd: number | undefined;
   /** The turn failed, or the backend marked its result as an error. */
   readonly isError: boolean;
+  /** Milliseconds from asking the backend to its end; callbacks after that do not count. */
   readonly durationMs: number;
   /** Model turns inside this one; `undefined` when the backend does not tell. */
   readonly numTurns: number | undefined;

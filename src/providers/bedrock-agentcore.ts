@@ -44,20 +44,27 @@ export {
 
 /** The part of `new BedrockAgentCore()` from `@aws-sdk/client-bedrock-agentcore` that is used. */
 export interface AgentCoreClient {
+  /** Asks, and answers the stream. */
   invokeHarness(input: HarnessInvocation, options: { readonly abortSignal: AbortSignal }): PromiseLike<StreamAnswer>;
+  /** As the SDK's client has it. Where it tells `maxAttempts`, anything but 1 is refused with `INVALID_VALUE`. */
   readonly config?: { maxAttempts?: unknown };
 }
 
 /** What is asked; members of `request` are added. */
 export interface HarnessInvocation {
   readonly harnessArn: string;
+  /** 33 characters or more. */
   readonly runtimeSessionId: string;
   // The SDK's own types of messages are narrower than what is known here.
   readonly messages: never[];
+  /** The harness' endpoint. */
   readonly qualifier?: string;
+  /** In the place of the harness' own; absent where nothing is said. */
   readonly systemPrompt?: { text: string }[];
+  /** Model turns that AWS runs in this invocation. */
   readonly maxIterations?: number;
   readonly maxTokens?: number;
+  /** For the whole invocation. */
   readonly timeoutSeconds?: number;
 }
 
@@ -65,6 +72,7 @@ export interface HarnessInvocation {
 export interface BedrockAgentCoreOptions {
   /** Made with `maxAttempts: 1`: an invocation that is repeated runs its turn, and its tools at AWS, again. */
   readonly client: AgentCoreClient;
+  /** As `provisionHarness` answers it. */
   readonly harnessArn: string;
   /** The harness' endpoint. @default AWS's own: DEFAULT */
   readonly qualifier?: string;
@@ -86,7 +94,9 @@ export interface BedrockAgentCoreOptions {
 
 /** A session at AWS, which keeps the conversation. */
 export interface HarnessSession {
+  /** 33 characters or more, as AWS wants it. */
   readonly id: string;
+  /** What the harness is told in the place of its own system prompt; `undefined`: it keeps that. */
   readonly system: string | undefined;
 }
 

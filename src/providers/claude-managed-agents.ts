@@ -65,9 +65,11 @@ export interface ManagedAgentsClient {
 
 /** Options of {@link claudeManagedAgentsProvider}. */
 export interface ClaudeManagedAgentsOptions {
+  /** `new Anthropic()`. Whatever it says of retries, what changes a session is sent once. */
   readonly client: ManagedAgentsClient;
   /** The agent's id, or what `sessions.create` takes in its place: a version of it, or overrides. */
   readonly agent: string | Readonly<Record<string, unknown>>;
+  /** The environment that new sessions run in, as `provisionManagedAgent` answers it. */
   readonly environmentId: string;
   /** Further members of a new session: `title`, `metadata`, `resources`, `vault_ids`. */
   readonly session?: Readonly<Record<string, unknown>>;

@@ -12,6 +12,7 @@ export type Prompt = string | readonly Part[];
 export interface Message {
   readonly role: 'system' | 'user' | 'model' | 'tool';
   readonly content: readonly Part[];
+  /** Whatever else is known of it; `interrupted: true` marks what a turn that was cut short had said. */
   readonly metadata?: Record<string, unknown>;
 }
 
@@ -20,20 +21,24 @@ export interface ToolUse {
   /** Unique in its session; a call with a known id is never run twice. */
   readonly id: string;
   readonly name: string;
+  /** As the model made it, unchecked. */
   readonly input: unknown;
 }
 
 /** What became of a tool call. */
 export interface ToolResult {
+  /** The id of the call it answers. */
   readonly toolUseId: string;
   readonly name: string;
   /** What the tool returned: a string as it is, anything else as JSON; of a failed one, why. */
   readonly text: string;
+  /** The call failed; `text` says why. */
   readonly isError: boolean;
 }
 
 /** What was decided about a call that the provider runs itself, once it is allowed to. */
 export interface ToolDecision {
+  /** The id of the call it is about. */
   readonly toolUseId: string;
   readonly isAllowed: boolean;
   /** Why not, for the model. */
@@ -54,6 +59,7 @@ export interface Outcome {
 export interface OutcomeGrade {
   /** In the vendor's own word: `satisfied`, `needs_revision`, `max_iterations_reached`, `failed`. */
   readonly verdict: string;
+  /** Why, in the grader's words. */
   readonly explanation: string;
   /** Which round it was, from 0. */
   readonly iteration: number;
@@ -67,6 +73,7 @@ export interface ProviderTurn {
   readonly terminal: Terminal;
   /** Why, in the vendor's own word: `max_tokens` and `retries_exhausted` stay apart although both terminate. */
   readonly stopReason: string;
+  /** What was said in the whole turn. */
   readonly text: string;
   /** Calls handed back: the loop runs them. */
   readonly toolUses: readonly ToolUse[];
@@ -86,8 +93,11 @@ export interface ProviderTurn {
 export interface EventPeek {
   /** Unique in its session: an event that is seen twice counts once. Without it an event cannot be replayed. */
   readonly id?: string;
+  /** A piece of the answer, to be put right behind the one before. */
   readonly text?: string;
+  /** What has been used since the last event that said so. */
   readonly usage?: Usage;
+  /** The turn is over with this event. @default false */
   readonly ends?: boolean;
   /** It may come between two turns: that it is there does not say that one is going on. */
   readonly isAside?: boolean;
@@ -95,16 +105,22 @@ export interface EventPeek {
 
 /** How a session is opened: made, or taken up by its id; with the conversation so far, for a provider that keeps it itself. */
 export interface OpenOptions {
+  /** The session to take up. @default a new one */
   readonly sessionId?: string;
+  /** What the model is told before everything else. */
   readonly system?: string;
+  /** The conversation so far, oldest first; ignored where the vendor keeps it. */
   readonly messages?: readonly Message[];
 }
 
 interface ProviderBase<Session, Event, Input> {
   /** Names the vendor in errors and telemetry (`gen_ai.provider.name`). */
   readonly name: string;
+  /** Makes a session, or takes one up. Rejects when it can do neither. */
   open(options: OpenOptions, io: { readonly signal: AbortSignal }): Promise<Session>;
+  /** The session's id; the loop's journal and the spans go by it. */
   sessionId(session: Session): string;
+  /** A prompt as an input. May throw `INVALID_VALUE` for a part the vendor has no words for. */
   userInput(prompt: Prompt): Input;
   /** The first input of a new session, where it differs from `userInput`. */
   kickoffInput?(prompt: Prompt): Input;
@@ -112,7 +128,9 @@ interface ProviderBase<Session, Event, Input> {
   outcomeInput?(outcome: Outcome): Input;
   /** The answers to calls that were handed back, and to those that wait for somebody's word; never called with none. */
   resumeInput(uses: readonly ToolUse[], results: readonly ToolResult[], decisions?: readonly ToolDecision[]): Input;
+  /** What one event says by itself. The same event may be asked about more than once. */
   peek(event: Event): EventPeek;
+  /** The events of one turn, in order, as a whole. */
   normalize(events: readonly Event[]): ProviderTurn;
   /** All events of the session so far, oldest first. Without it a connection that is lost cannot be made good. */
   history?(session: Session, io: { readonly signal: AbortSignal }): Promise<readonly Event[]>;

@@ -35,6 +35,7 @@ export type {
 /** A session of a {@link ScriptedProvider}. */
 export interface ScriptedProviderSession {
   readonly id: string;
+  /** What it was opened with. */
   readonly options: OpenOptions;
 }
 

@@ -16,6 +16,7 @@ export interface FeedPage {
   readonly end: number;
   /** Where the first entry of this page stands: at what was asked for, or at `first` if that is later. */
   readonly start: number;
+  /** In order and without a gap; none, where the page lies beyond the end. */
   readonly entries: readonly unknown[];
   /**
    * Does the run hold the session now? By the store's clock. Once it does not it says no more, unless its lease expired

@@ -11,9 +11,13 @@ import type { SessionParent, SessionStore, SessionSummary } from './store.js';
 /** A session as it was at one version. */
 export interface SessionSnapshot<State> {
   readonly id: string;
+  /** The version asked for, else the newest; from 1. */
   readonly version: number;
+  /** As `stateSchema` reads it, migrated where that was needed; frozen. */
   readonly state: Readonly<State>;
+  /** Each as it was at this version, in the order the names first appeared. */
   readonly artifacts: readonly Artifact[];
+  /** The session and version it was forked from; `undefined`: it was not. */
   readonly parent: SessionParent | undefined;
   /** ISO 8601. */
   readonly createdAt: string;

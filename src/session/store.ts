@@ -18,11 +18,13 @@ export type SessionChange =
 /** Where a forked session came from. */
 export interface SessionParent {
   readonly sessionId: string;
+  /** The version of that session which became version 1 of this one. */
   readonly version: number;
 }
 
 /** An input that was sent with an id: remembered, so that the same id is never run twice. */
 export interface AcceptedInput {
+  /** As its sender has chosen it; unique in its session. */
   readonly id: string;
   /** The run and turn that took it; the cursor of its chunks. */
   readonly run: string;
@@ -44,11 +46,15 @@ export interface StoredSession {
   readonly head: number;
   /** The newest checkpoint at or before `version`, and the patches after it, in order. */
   readonly checkpoint: unknown;
+  /** Each leads from one version to the next; none, where `checkpoint` is the version itself. */
   readonly patches: readonly (readonly PatchOperation[])[];
   /** Characters of JSON that checkpoint and patches are kept as: what the next checkpoint is weighed against. */
   readonly size: number;
+  /** Where it was forked from; absent when it was not. */
   readonly parent?: SessionParent;
+  /** When version 1 was saved; ISO 8601, by the store's clock. */
   readonly createdAt: string;
+  /** When the newest version was saved; ISO 8601, by the store's clock. */
   readonly updatedAt: string;
   /** Inputs with an id whose turn has not ended, oldest first. */
   readonly pending: readonly AcceptedInput[];
@@ -61,6 +67,7 @@ export type SessionSummary = Pick<StoredSession, 'id' | 'version' | 'parent' | '
 export interface SessionSave {
   /** The head this change is based on; 0 creates the session. */
   readonly expectedVersion: number;
+  /** A checkpoint with version 1; either with any other. */
   readonly change: SessionChange;
   /** Only with version 1. */
   readonly parent?: SessionParent;

@@ -4,6 +4,7 @@ import { InvalidValueError } from '../errors.js';
 /** A runner's own function: `test` of vitest, node:test, mocha or jest. Its `skip` is used for cases that are skipped. */
 export interface TestFunction {
   (name: string, run: () => Promise<void>): unknown;
+  /** Without it a skipped case is registered as a test that does nothing. */
   readonly skip?: (name: string, run: () => Promise<void>) => unknown;
 }
 

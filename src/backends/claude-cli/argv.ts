@@ -8,6 +8,7 @@ const permissionModes = ['default', 'acceptEdits', 'bypassPermissions', 'dontAsk
 
 /** What of Claude Code's command line can be set. What is absent is Claude Code's own default. */
 export interface ClaudeCliFlags {
+  /** An alias, such as `sonnet`, or a full name. */
   readonly model?: string;
   /** Takes over when the model is overloaded. */
   readonly fallbackModel?: string;
@@ -15,18 +16,23 @@ export interface ClaudeCliFlags {
   readonly systemPrompt?: string;
   /** Follows the system prompt; a session's own `system` comes after it. */
   readonly appendSystemPrompt?: string;
+  /** Nobody is there to be asked: what needs a permission is denied. Another mode throws `INVALID_VALUE`. */
   readonly permissionMode?: ClaudePermissionMode;
+  /** Every tool runs without a permission: only where it can do no harm. */
   readonly dangerouslySkipPermissions?: boolean;
   /** Tools that need no permission: `Bash(git *)`, `Edit`. */
   readonly allowedTools?: readonly string[];
+  /** Tools it may not use, written like `allowedTools`. */
   readonly disallowedTools?: readonly string[];
   /** The built-in tools there are at all. */
   readonly tools?: readonly string[];
   /** MCP servers: files or JSON. */
   readonly mcpConfig?: readonly string[];
+  /** No MCP servers but those of `mcpConfig`. */
   readonly strictMcpConfig?: boolean;
   /** More folders it may work in. */
   readonly addDir?: readonly string[];
+  /** How hard the model thinks, as the CLI names it: `low`, `high`. */
   readonly effort?: string;
   /** Model turns in one turn; beyond it the turn fails with the kind `limit`. */
   readonly maxTurns?: number;
@@ -34,11 +40,17 @@ export interface ClaudeCliFlags {
   readonly maxBudgetUsd?: number;
   /** The answer is JSON of this schema; it is the result's `data.structured_output`. */
   readonly jsonSchema?: Readonly<Record<string, unknown>>;
+  /** The agent the session is run as, by name: one of `agents`, or one that is set up where it works. */
   readonly agent?: string;
+  /** Agents of this session's own, by name: `{ reviewer: { description, prompt } }`. */
   readonly agents?: Readonly<Record<string, unknown>>;
+  /** More settings: a file, or JSON. */
   readonly settings?: string;
+  /** Whose settings are read. */
   readonly settingSources?: readonly ('user' | 'project' | 'local')[];
+  /** Folders to load plugins from, for this session. */
   readonly pluginDir?: readonly string[];
+  /** Values of the `anthropic-beta` header; for those who log in with an API key. */
   readonly betas?: readonly string[];
   /** Files of Anthropic's Files API that are to be there, as `file_abc:doc.txt`. */
   readonly file?: readonly string[];

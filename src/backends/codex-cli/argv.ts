@@ -21,8 +21,11 @@ export type CodexConfigValue =
 /** What of Codex's command line can be set. What is absent is Codex's own default. */
 export interface CodexCliFlags {
   readonly model?: string;
+  /** Holds for every turn, resumed ones too; one there is none of throws `INVALID_VALUE`. */
   readonly sandbox?: CodexSandbox;
+  /** One there is none of throws `INVALID_VALUE`. */
   readonly approvalPolicy?: CodexApprovalPolicy;
+  /** Runs every command, unasked and without a sandbox: only where it can do no harm. */
   readonly dangerouslyBypassApprovalsAndSandbox?: boolean;
   /** More folders it may write to. */
   readonly addDir?: readonly string[];
@@ -30,13 +33,17 @@ export interface CodexCliFlags {
   readonly skipGitRepoCheck?: boolean;
   /** Settings over those of `config.toml`, by dotted path: `model_reasoning_effort`, `model_providers.mine`. */
   readonly config?: Readonly<Record<string, CodexConfigValue>>;
+  /** Features to switch on, by name. */
   readonly enable?: readonly string[];
+  /** Features to switch off, by name. */
   readonly disable?: readonly string[];
   /** A file with the JSON Schema of the answer. */
   readonly outputSchema?: string;
   /** Nothing is written down, so that a session has one turn only. */
   readonly ephemeral?: boolean;
+  /** Leaves the user's `config.toml` unread. */
   readonly ignoreUserConfig?: boolean;
+  /** Leaves rules about commands unread, the user's and the project's. */
   readonly ignoreRules?: boolean;
 }
 

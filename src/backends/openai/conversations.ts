@@ -12,7 +12,9 @@ export const histories = ['client', 'server'] as const;
 
 /** What a request says of the conversation. */
 export interface ConversationRequest {
+  /** The whole conversation, or where OpenAI keeps it what is new. */
   readonly input: readonly OpenAIItem[];
+  /** The response this goes on from, where OpenAI keeps the conversation. */
   readonly previous_response_id?: string;
 }
 
@@ -22,9 +24,11 @@ export interface OpenAIConversation {
   readonly id: string;
   /** To take it up by; undefined as long as it cannot be. */
   readonly resumeId: string | undefined;
+  /** What the model is told before everything else; `undefined`: nothing. */
   readonly system: string | undefined;
   /** Members of a request that say who keeps it; the caller's own may go over them. */
   readonly keeping: Readonly<Record<string, unknown>>;
+  /** For the next request, as the conversation stands now. */
   readonly request: ConversationRequest;
   /** What was answered, as far as this side knows. */
   readonly answered: readonly OpenAIItem[];

@@ -52,6 +52,7 @@ export class LiveSession implements AsyncDisposable {
     this.#onResult = onResult;
   }
 
+  /** The id to take the session up by, as the provider names it. */
   get sessionId(): string {
     return this.#session.info.sessionId;
   }

@@ -110,6 +110,7 @@ export class LoopSession {
     this.#mustLook ??= 'found';
   }
 
+  /** Lets go of the session on this side. */
   async close(): Promise<void> {
     this.#feed.leave();
     await this.#provider.close?.(this.#session);

@@ -16,6 +16,7 @@ import { MemoryToolJournal, type ToolJournal } from './journal.js';
 
 /** The session a tool call belongs to. */
 export interface SessionInfo {
+  /** The id to take the session up by, as the provider names it. */
   readonly sessionId: string;
   readonly provider: string;
   /** As given in the options. */
@@ -43,6 +44,7 @@ export type Confirmation = 'allow' | 'deny' | { readonly deny: string };
 
 /** Runs tools, decides about those the provider runs, and may look at every raw event. */
 export interface ToolObject<Context = unknown> {
+  /** Runs a call that was handed back; of one turn up to eight run at the same time. */
   handleToolCall: ToolFunction<Context>;
   /**
    * Decides about a call that the provider does not run before somebody has allowed it; may take as long as the request.
@@ -76,8 +78,11 @@ export type LoopLimit =
 /** What a guard is told between turns. */
 export interface GuardFacts {
   readonly sessionId: string;
+  /** Model turns of this request that came to their end, the last one included; from 1. */
   readonly turns: number;
+  /** Summed over the request; `undefined` when the provider does not tell. */
   readonly usage: Usage | undefined;
+  /** US dollars: what the provider says, else what `price` makes of the usage; `undefined` when nobody knows. */
   readonly costUsd: number | undefined;
 }
 
@@ -86,6 +91,7 @@ export type Ask = Prompt | Outcome;
 
 /** How a loop is run. Everything but the prompt and the outcome holds for all requests of a live session. */
 export interface LoopOptions<Context = unknown> extends OpenOptions {
+  /** Runs the tools. Anything but a function, or an object with `handleToolCall`, throws `INVALID_VALUE`. */
   readonly handler: ToolHandler<Context>;
   /** What is asked. @default 'Begin.' in a new session; nothing in one that is taken up */
   readonly prompt?: Prompt;
@@ -121,6 +127,7 @@ export interface LoopOptions<Context = unknown> extends OpenOptions {
   readonly maxReconnects?: number;
   /** Interrupts the request. */
   readonly signal?: AbortSignal;
+  /** For the span of each request, and those of its turns and tools. @default names and figures, no content */
   readonly telemetry?: TelemetryOptions;
   /** @default the machine's */
   readonly clock?: Clock;
@@ -128,6 +135,7 @@ export interface LoopOptions<Context = unknown> extends OpenOptions {
 
 /** What became of a request. */
 export interface SessionResult {
+  /** How the last turn ended; `terminated` also when a limit cut the request off, or the provider failed. */
   readonly terminal: Terminal;
   /** Why: the limit, or the vendor's own word. */
   readonly stopReason: string;
@@ -147,13 +155,17 @@ export interface SessionResult {
   readonly unconfirmed: readonly ToolUse[];
   /** How the outcome was graded last. */
   readonly outcome?: OutcomeGrade;
+  /** Summed over the request, a turn that was cut off included; `undefined` when the provider does not tell. */
   readonly usage: Usage | undefined;
+  /** US dollars: what the provider says, else what `price` makes of the usage; absent when nobody knows. */
   readonly costUsd?: number;
   /** Every event of the request as the provider sent it. */
   readonly events: readonly unknown[];
+  /** The id to take the session up by, as the provider names it. */
   readonly sessionId: string;
   /** Model turns of the request that came to their end. */
   readonly turns: number;
+  /** Milliseconds from the asking to the end, tools included. */
   readonly durationMs: number;
   /** The conversation, of a provider that keeps it itself. */
   readonly transcript?: readonly Message[];

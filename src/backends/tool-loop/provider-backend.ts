@@ -18,6 +18,7 @@ export type ProviderBackendOptions<Context = unknown> = Omit<
 
 /** A session of {@link providerBackend}. */
 export interface ProviderBackendSession {
+  /** What runs its turns and tools. */
   readonly loop: LoopSession;
   /** Fires when the session is terminated. */
   readonly ended: AbortController;

@@ -30,12 +30,17 @@ import type { ToolRunner } from './tools.js';
 export type LoopEvent =
   | {
       readonly type: 'event';
+      /** As the provider sent it, untouched. */
       readonly event: unknown;
+      /** A piece of the answer, where the event is one. */
       readonly text: string | undefined;
+      /** What has just been used, where the event tells it. */
       readonly usage: Usage | undefined;
     }
+  /** A call that was handed back: it is run now, or answered from the journal. */
   | { readonly type: 'tool_use'; readonly use: ToolUse }
   | { readonly type: 'tool_result'; readonly result: ToolResult }
+  /** A turn has come to its end; its tools are run after this. */
   | { readonly type: 'turn'; readonly turn: ProviderTurn };
 
 /** How a request ended. */

@@ -6,6 +6,7 @@ import { assertAsksOnce, type StreamAnswer, wholeStream } from './stream.js';
 
 /** The part of `new BedrockAgentCore()` from `@aws-sdk/client-bedrock-agentcore` that runs commands. */
 export interface CommandClient {
+  /** Runs the command, and answers what it writes as a stream; `timeout` is in seconds. */
   invokeAgentRuntimeCommand(
     input: {
       readonly agentRuntimeArn: string;
@@ -15,6 +16,7 @@ export interface CommandClient {
     },
     options: { readonly abortSignal: AbortSignal },
   ): PromiseLike<StreamAnswer>;
+  /** As the SDK's client has it. Where it tells `maxAttempts`, anything but 1 is refused with `INVALID_VALUE`. */
   readonly config?: { maxAttempts?: unknown };
 }
 
@@ -26,7 +28,9 @@ export interface RunHarnessCommandOptions {
   readonly agentRuntimeArn: string;
   /** The id of the session: the command sees what its agent sees. */
   readonly runtimeSessionId: string;
+  /** For the shell. */
   readonly command: string;
+  /** The runtime's endpoint. @default AWS's own */
   readonly qualifier?: string;
   /** AWS ends a command that takes longer, in seconds. @default AWS's own: 300 */
   readonly timeoutSeconds?: number;
@@ -34,6 +38,7 @@ export interface RunHarnessCommandOptions {
   readonly onOutput?: (output: { readonly stdout: string; readonly stderr: string }) => void;
   /** A command that says nothing for so long has failed, in milliseconds. @default 300_000 */
   readonly idleTimeoutMs?: number;
+  /** Hangs up; rejects with its reason. */
   readonly signal?: AbortSignal;
   /** @default the machine's */
   readonly clock?: Clock;
@@ -41,8 +46,11 @@ export interface RunHarnessCommandOptions {
 
 /** What became of a command. One that failed is a result too. */
 export interface CommandResult {
+  /** The command's own; 0 when it went well. */
   readonly exitCode: number;
+  /** All that it wrote, in order. */
   readonly stdout: string;
+  /** All that it wrote there, in order. */
   readonly stderr: string;
   /** AWS ended it, because its time was over. */
   readonly isTimedOut: boolean;

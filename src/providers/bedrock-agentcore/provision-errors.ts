@@ -10,6 +10,7 @@ export interface HarnessWait {
   readonly phase: 'finding' | 'creating' | 'waiting' | 'deleting';
   /** AWS's own word, when it was last looked at. */
   readonly lastStatus?: string;
+  /** Milliseconds since `provisionHarness` was called. */
   readonly elapsedMs: number;
   /** How often it was looked at. */
   readonly polls: number;
@@ -18,6 +19,7 @@ export interface HarnessWait {
 /** A harness has failed, or was not ready in time: says how far it had come. */
 export class ProvisioningError extends AgentFlowError {
   override readonly name = 'ProvisioningError';
+  /** Also its `details`. */
   readonly wait: HarnessWait;
 
   constructor(message: string, status: ErrorStatus, wait: HarnessWait, cause?: unknown) {

@@ -33,8 +33,11 @@ export interface HarnessControlClient {
 export interface HarnessDescription {
   /** A letter, then letters, digits and `_`. */
   readonly name: string;
+  /** The IAM role that the harness works as. */
   readonly executionRoleArn: string;
+  /** What the agent is told before everything else. */
   readonly systemPrompt?: readonly { readonly text: string }[];
+  /** As `CreateHarness` takes it. @default AWS's own */
   readonly model?: Readonly<Record<string, unknown>>;
   /** Those that are run here are inline functions. */
   readonly tools?: readonly Readonly<Record<string, unknown>>[];
@@ -44,12 +47,14 @@ export interface HarnessDescription {
 
 /** Options of {@link provisionHarness}. */
 export interface ProvisionHarnessOptions {
+  /** `new BedrockAgentCoreControl()`; it may repeat what it asks, for a creation carries a token. */
   readonly client: HarnessControlClient;
   readonly harness: HarnessDescription;
   /** For everything together, in milliseconds. @default 600_000 */
   readonly timeoutMs?: number;
   /** Between two looks at a harness that is not ready, in milliseconds. @default 2_000 */
   readonly pollIntervalMs?: number;
+  /** Ends the wait, not what AWS has begun; rejects with its reason. */
   readonly signal?: AbortSignal;
   /** @default the machine's */
   readonly clock?: Clock;

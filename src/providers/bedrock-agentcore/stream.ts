@@ -7,6 +7,7 @@ import { brokenStream, harnessError, silentStream } from './errors.js';
 
 /** What the SDK answers. */
 export interface StreamAnswer {
+  /** Absent: it counts as broken. */
   readonly stream?: AsyncIterable<unknown> | undefined;
 }
 

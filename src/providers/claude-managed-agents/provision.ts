@@ -30,8 +30,11 @@ export interface AgentProvisioningClient {
 
 /** An agent as `agents.create` takes it. The name is put before a digest of all the rest. */
 export interface ManagedAgentDescription {
+  /** Any text but the empty one; at Anthropic `_` and the digest follow it. */
   readonly name: string;
+  /** A model's name, or what `agents.create` takes in its place. */
   readonly model: string | Readonly<Record<string, unknown>>;
+  /** What the agent is told before everything else. */
   readonly system?: string;
   /** Those that are run here are `{ type: 'custom', name, description, input_schema }`. */
   readonly tools?: readonly Readonly<Record<string, unknown>>[];
@@ -41,6 +44,7 @@ export interface ManagedAgentDescription {
 
 /** An environment as `environments.create` takes it. The name is put before a digest of all the rest. */
 export interface ManagedEnvironmentDescription {
+  /** Any text but the empty one; at Anthropic `_` and the digest follow it. */
   readonly name: string;
   /** @default a machine in Anthropic's cloud that may talk to anybody */
   readonly config?: Readonly<Record<string, unknown>>;
@@ -53,6 +57,7 @@ export interface ProvisionManagedAgentOptions {
   readonly agent: ManagedAgentDescription;
   /** @default one with the agent's name, in Anthropic's cloud */
   readonly environment?: ManagedEnvironmentDescription;
+  /** Ends the work; what is made already stays, and is found the next time. */
   readonly signal?: AbortSignal;
   /** @default the machine's */
   readonly clock?: Clock;
@@ -72,6 +77,7 @@ export interface PruneManagedAgentsOptions {
   readonly name: string;
   /** How many of the newest stay, from 1. */
   readonly keep: number;
+  /** Ends the work; what is archived already stays so. */
   readonly signal?: AbortSignal;
 }
 

@@ -17,6 +17,7 @@ export type ScriptedStep =
     }
   /** How an outcome was graded. */
   | { readonly type: 'grade'; readonly grade: OutcomeGrade }
+  /** What has been used since the last one. */
   | { readonly type: 'usage'; readonly usage: Usage }
   /** Says nothing, and may come after the end of a turn. */
   | { readonly type: 'aside' }
@@ -58,6 +59,7 @@ export type ScriptedEvent = { readonly eventId: string } & (
 
 /** Options of `scriptedProvider`. */
 export interface ScriptedProviderOptions {
+  /** Whether events are pushed through one stream, or answer each input. */
   readonly mode: 'streaming' | 'request_response';
   /** One for each input, in order, whatever the session; when they are used up a turn ends at once. */
   readonly turns?: readonly ScriptedProviderTurn[];
