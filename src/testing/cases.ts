@@ -1,5 +1,6 @@
 /** What the suites of this kit share: rules as cases, registered with the caller's own runner, skipped only with a reason. */
 import { InvalidValueError } from '../errors.js';
+import { systemClock } from '../internal/clock.js';
 
 /** A runner's own function: `test` of vitest, node:test, mocha or jest. Its `skip` is used for cases that are skipped. */
 export interface TestFunction {
@@ -55,6 +56,11 @@ export function registerCases<Given extends Disposable>(
       }
     });
   }
+}
+
+/** For a case that asks until the answer is another: without a pause it would take the processor from whoever makes it so. */
+export function betweenQuestions(): Promise<void> {
+  return new Promise((resolve) => void systemClock.after(2, resolve, { keepAlive: true }));
 }
 
 function badSkip(name: string, expected: string, received: string): InvalidValueError {

@@ -21,6 +21,7 @@ import {
   isReplacedBy,
   jsonText,
   pageOf,
+  tenantText,
 } from '../../session/store-checks.js';
 import type { Recent } from '../recent.js';
 import { documentKey, type GenkitDocuments, versionKey } from './documents.js';
@@ -209,11 +210,11 @@ export class GenkitBacked implements SessionStore {
   }
 
   forTenant(tenant: string): GenkitBacked {
-    checkText(tenant);
     const { scopes } = this.#parts;
     const tenants = [...this.#tenants, tenant];
-    const scope = scopes.get(JSON.stringify(tenants)) ?? new GenkitBacked(this.#parts, tenants);
-    scopes.set(JSON.stringify(tenants), scope);
+    const name = tenantText(tenants);
+    const scope = scopes.get(name) ?? new GenkitBacked(this.#parts, tenants);
+    scopes.set(name, scope);
     return scope;
   }
 

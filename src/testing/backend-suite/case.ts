@@ -10,7 +10,7 @@ import type {
   BackendTurn,
 } from '../../backends/backend.js';
 import { systemClock } from '../../internal/clock.js';
-import type { Case } from '../cases.js';
+import { betweenQuestions, type Case } from '../cases.js';
 
 /** A failure that a vendor can be made to answer with. */
 export type ModelFailure = 'rate_limit' | 'authentication' | 'invalid_request' | 'server';
@@ -206,13 +206,8 @@ async function eventually(withinMs: number, what: string, isSo: () => Promise<bo
   const deadline = systemClock.now() + withinMs;
   while (!(await isSo())) {
     assert.ok(systemClock.now() < deadline, `expected ${what} within ${withinMs} ms`);
-    await breath();
+    await betweenQuestions();
   }
-}
-
-/** Between two questions: without it, to ask would take the processor from the processes that are asked about. */
-function breath(): Promise<void> {
-  return new Promise((resolve) => void systemClock.after(2, resolve, { keepAlive: true }));
 }
 
 /** Everything that could go on by itself has gone on. */

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../../errors.js';
 import { systemClock } from '../../internal/clock.js';
 import { applyPatch, type PatchOperation } from '../../internal/patch.js';
 import type { SessionChange, SessionLease, SessionStore, StoredSession } from '../../session/store.js';
+import { betweenQuestions } from '../cases.js';
 
 /** A fresh store, and what the suite may do to it. */
 export interface StoreUnderTest {
@@ -62,14 +63,9 @@ export async function eventually<T>(ask: () => Promise<T | undefined>): Promise<
   while (systemClock.now() < deadline) {
     const answer = await ask();
     if (answer !== undefined) return answer;
-    await breath();
+    await betweenQuestions();
   }
   return assert.fail(`expected an answer within ${patienceMs} ms`);
-}
-
-/** Between two questions: without it, to ask would take the processor from whoever will make the answer another one. */
-function breath(): Promise<void> {
-  return new Promise((resolve) => void systemClock.after(2, () => resolve(), { keepAlive: true }));
 }
 
 /** A whole record as a change. */
