@@ -99,6 +99,7 @@ const contestants = {
   'ours, memory, recipe': oursInMemory('recipe'),
   'ours, memory, recipe, history read': oursInMemory('recipe, history read'),
   'ours, memory, spread': oursInMemory('spread'),
+  'ours, memory, own list': oursInMemory('own list'),
   'ours, SQLite, recipe': oursInSqlite('recipe'),
   'ours, SQLite, spread': oursInSqlite('spread'),
   'Genkit beta, memory': genkitInMemory,

@@ -3,6 +3,7 @@ import type { MessageData } from 'genkit';
 import { type SessionStore as GenkitSessionStore, genkit, MessageSchema, z } from 'genkit/beta';
 import type { Connection } from '../../src/connection/connection.js';
 import { defineAgent } from '../../src/genkit/define-agent.js';
+import type { Session } from '../../src/session/session.js';
 import type { SessionStore } from '../../src/session/store.js';
 
 /** What the user says and what the model answers; 67 and 301 characters. */
@@ -33,15 +34,34 @@ export type Form =
   /** The same, and `session.state.messages` is looked at in every turn, as for a model's prompt. */
   | 'recipe, history read'
   /** `updateState({ ...state, messages: [...state.messages, ...] })` */
-  | 'spread';
+  | 'spread'
+  /** `updateState({ messages })`, of a list that the handler keeps for itself and pushes to. */
+  | 'own list';
 
 /** State of our agents. */
 export const ChatStateSchema = z.object({ messages: z.array(MessageSchema).default([]) });
+type ChatState = z.infer<typeof ChatStateSchema>;
 
 /** One message, a new object each time. */
 export function message(role: 'user' | 'model'): MessageData {
   return { role, content: [{ text: role === 'user' ? question : answer }] };
 }
+
+type Remember = (session: Session<ChatState>, added: MessageData[], own: MessageData[]) => Promise<void>;
+
+const remember: Readonly<Record<Form, Remember>> = {
+  recipe: (session, added) => session.updateState((state) => void state.messages.push(...added)),
+  'recipe, history read'(session, added) {
+    if (!Array.isArray(session.state.messages)) throw new Error('No history');
+    return remember.recipe(session, added, []);
+  },
+  spread: (session, added) =>
+    session.updateState({ ...session.state, messages: [...session.state.messages, ...added] }),
+  'own list'(session, added, own) {
+    own.push(...added);
+    return session.updateState({ messages: own });
+  },
+};
 
 /** An agent of ours. */
 export function ourAgent(store: SessionStore | undefined, form: Form = 'recipe'): ChatAgent {
@@ -55,15 +75,10 @@ export function ourAgent(store: SessionStore | undefined, form: Form = 'recipe')
   };
   const agent = defineAgent(genkit({}), config, async ({ session, responder, turns }) => {
     opened.tell(session.state.messages.length);
+    const own = form === 'own list' ? [...session.state.messages] : [];
     await turns(async (asked) => {
       await responder.send(answer);
-      const added = [asked, message('model')];
-      if (form === 'spread') {
-        await session.updateState({ ...session.state, messages: [...session.state.messages, ...added] });
-        return;
-      }
-      if (form === 'recipe, history read' && !Array.isArray(session.state.messages)) throw new Error('No history');
-      await session.updateState((state) => void state.messages.push(...added));
+      await remember[form](session, [asked, message('model')], own);
     });
     return { output: null };
   });

@@ -9,8 +9,11 @@ import { checked } from './checks.js';
  * Throws `InvalidValueError`, before any is saved.
  */
 export async function rememberArtifacts(session: Session<unknown>, artifacts: readonly Artifact[]): Promise<void> {
+  const current = new Map(session.artifacts.map((artifact) => [artifact.name, artifact]));
   for (const artifact of checked(z.array(ArtifactSchema), artifacts, 'artifact')) {
-    const current = session.artifacts.find(({ name }) => name === artifact.name);
-    if (current === undefined || diff(current, artifact).length > 0) await session.saveArtifact(artifact);
+    const known = current.get(artifact.name);
+    if (known !== undefined && diff(known, artifact).length === 0) continue;
+    await session.saveArtifact(artifact);
+    current.set(artifact.name, artifact);
   }
 }

@@ -19,7 +19,8 @@ export interface ChangeGuard {
 /**
  * The operations that lead from one JSON value to another. Its cost follows the change: what both share by reference is
  * not looked into, so two states made by copying on write cost a pointer comparison for every untouched child.
- * Equal values give no operation, whether or not they are the same objects; a member that is `undefined` is absent.
+ * Equal values give no operation, whether or not they are the same objects, and no guard is asked about them; a member
+ * that is `undefined` is absent.
  */
 export function diff(before: unknown, after: unknown, guard?: ChangeGuard, path = ''): PatchOperation[] {
   const patch: PatchOperation[] = [];
@@ -28,7 +29,8 @@ export function diff(before: unknown, after: unknown, guard?: ChangeGuard, path 
 }
 
 function compare(before: unknown, after: unknown, path: string, patch: PatchOperation[], guard?: ChangeGuard): void {
-  if (before === after || (guard === undefined && isSame(before, after))) return;
+  // Where a guard steps in, the children are compared one by one.
+  if (before === after || (guard?.children === undefined && isSame(before, after))) return;
   const arrays = Array.isArray(before) && Array.isArray(after);
   const records = !arrays && isRecord(before) && isRecord(after);
   const stepIn = (arrays || records) && guard?.children !== undefined;
@@ -61,7 +63,7 @@ function compareArrays(
   if (cut + added === 0) {
     for (let index = start; index < Math.min(length, after.length); index++) {
       const [old, now] = [before[index], after[index]];
-      if (old !== now) compare(old, now, `${path}/${index}`, patch, asGuard(guard?.children?.of(index)));
+      if (!isSame(old, now)) compare(old, now, `${path}/${index}`, patch, asGuard(guard?.children?.of(index)));
     }
   }
   for (let index = length - 1; index >= after.length; index--) patch.push({ op: 'remove', path: `${path}/${index}` });
@@ -79,15 +81,16 @@ function isSame(before: unknown, after: unknown): boolean {
   }
   if (!isRecord(before) || !isRecord(after)) return false;
   const keys = Object.keys(before);
-  if (keys.length !== Object.keys(after).length) return false;
+  const others = Object.keys(after);
+  if (others.length !== keys.length && others.some((key) => has(after, key) && !has(before, key))) return false;
   return keys.every((key) => Object.hasOwn(after, key) && isSame(before[key], after[key]));
 }
 
 function sharedStart(before: readonly unknown[], after: readonly unknown[]): number {
   const end = Math.min(before.length, after.length);
-  const isShared = (one: unknown, other: unknown) => Object.is(one, other) || one === other;
+  const isShared = (one: unknown, other: unknown) => Object.is(one, other) || isSame(one, other);
   let index = 0;
-  // `===` alone would read every object of both lists, to see that it is no number; `Object.is` compares the references first.
+  // `===` would read every object of both lists, to see that it is no number; `Object.is` compares the references first.
   while (index < end && isShared(before[index], after[index])) index++;
   return index;
 }
@@ -99,10 +102,10 @@ function sharedStart(before: readonly unknown[], after: readonly unknown[]): num
  */
 function missingRun(long: readonly unknown[], short: readonly unknown[], start: number): number {
   if (start >= short.length) return 0;
-  const found = long.indexOf(short[start], start + 1);
+  const found = long.findIndex((item, index) => index > start && isSame(item, short[start]));
   const missing = found - start;
   if (found < 0 || short.length < long.length - missing) return 0;
-  for (let index = found; index < long.length; index++) if (long[index] !== short[index - missing]) return 0;
+  for (let index = found; index < long.length; index++) if (!isSame(long[index], short[index - missing])) return 0;
   return missing;
 }
 
@@ -122,7 +125,7 @@ function compareRecords(
     else compare(before[key], kept, `${path}/${escapeSegment(key)}`, patch);
   }
   for (const key of Object.keys(after)) {
-    if (!has(after, key)) continue;
+    if (!has(after, key) || (after[key] === before[key] && Object.hasOwn(before, key))) continue;
     const child = steps?.of(key);
     const childPath = `${path}/${escapeSegment(key)}`;
     if (has(before, key)) {

@@ -1,135 +1,212 @@
 /**
- * How the draft of a list answers the methods that only read it. The engine's own would ask a proxy twice for every
- * item, each time by the item's index as a string; these do what they do, item by item, on the list as it is by then.
+ * What a recipe does to a list. Immer and Mutative copy a list as soon as one message is appended to it; this one notes
+ * what was appended without ever touching the list.
  */
+import { type ChangeGuard, diff } from '../internal/diff.js';
+import type { PatchOperation } from '../internal/patch.js';
+import { type Container, indexOf, isContainer, write } from './containers.js';
+import { isListMethod, type ListMethod, type Method, readerOf } from './draft-list-readers.js';
+import type { DraftPlace } from './draft-place.js';
+import { type DraftNode, draftOf, type Origin, resolved } from './draft-proxy.js';
 
-/** A list as a recipe sees it. */
-export interface ListView {
-  readonly length: number;
-  /** The item or its draft; `undefined` beyond the end. */
-  at(index: number): unknown;
-  has(key: string): boolean;
-}
+/** What a recipe has looked at and done in one list. */
+export class ListNode implements DraftNode {
+  readonly #base: readonly unknown[];
+  readonly #place: DraftPlace;
+  /** Of items of the base, at their indices; with a copy they stand in that instead. */
+  #drafts: object[] | undefined;
+  /** What was appended to a list that is otherwise as it was. */
+  #added: unknown[] = [];
+  /** The list as it is now, from the first change on that is more than an append. */
+  #copy: unknown[] | undefined;
+  /** What in the copy needs no draft: objects that the recipe has put in, and drafts. */
+  #ours: Set<unknown> | undefined;
+  #plain: unknown[] | undefined;
 
-/** One that the engine has, whatever it takes. */
-export type Method = (...given: never[]) => unknown;
-
-/** What changes a list as a whole; drafts note it themselves. */
-export type ListMethod = 'push' | 'pop' | 'shift' | 'unshift' | 'splice';
-
-/** Whether a list is changed as a whole by the method of that name. */
-export function isListMethod(key: string | symbol): key is ListMethod {
-  return key === 'push' || key === 'pop' || key === 'shift' || key === 'unshift' || key === 'splice';
-}
-
-type Visit = (item: unknown, index: number) => unknown;
-type Reader = (list: ListView, visit: Visit) => unknown;
-
-/** The items, up to wherever the end is when it is reached. */
-function* itemsOf(list: ListView): Generator<unknown, void, undefined> {
-  for (let index = 0; index < list.length; index++) yield list.at(index);
-}
-
-/**
- * The method of that name for a list, or `undefined` where the engine's own does as well.
- *
- * @param native the engine's own, for arguments that are out of the ordinary
- * @param draft what callbacks get to see as the list
- */
-export function readerOf(
-  key: string | symbol,
-  list: ListView,
-  native: Method,
-  draft: unknown,
-): ((...given: unknown[]) => unknown) | undefined {
-  if (key === Symbol.iterator || key === 'values') return () => itemsOf(list);
-  if (key === 'slice') return (from, to) => slice(list, from, to);
-  if (key === 'concat') return (...more) => slice(list, 0, undefined).concat(...more);
-  const reader = typeof key === 'string' ? readers.get(key) : undefined;
-  if (reader === undefined) return undefined;
-  return (...given) => {
-    const [call, self] = given;
-    if (typeof call !== 'function') return Reflect.apply(native, draft, given);
-    return reader(list, (item, index) => Reflect.apply(call, self, [item, index, draft]));
-  };
-}
-
-const readers: ReadonlyMap<string, Reader> = new Map<string, Reader>([
-  ['forEach', forEach],
-  ['every', (list, visit) => everyItem(list, visit)],
-  ['some', (list, visit) => !everyItem(list, (item, index) => !visit(item, index))],
-  ['map', map],
-  ['filter', filter],
-  ['find', (list, visit) => find(list, visit)?.item],
-  ['findIndex', (list, visit) => find(list, visit)?.index ?? -1],
-]);
-
-function forEach(list: ListView, visit: Visit): void {
-  everyItem(list, (item, index) => {
-    visit(item, index);
-    return true;
-  });
-}
-
-function map(list: ListView, visit: Visit): unknown[] {
-  const made: unknown[] = [];
-  const { length } = list;
-  everyItem(list, (item, index) => {
-    made[index] = visit(item, index);
-    return true;
-  });
-  made.length = length;
-  return made;
-}
-
-function filter(list: ListView, visit: Visit): unknown[] {
-  const kept: unknown[] = [];
-  everyItem(list, (item, index) => {
-    if (visit(item, index)) kept.push(item);
-    return true;
-  });
-  return kept;
-}
-
-function find(list: ListView, visit: Visit): { readonly item: unknown; readonly index: number } | undefined {
-  const { length } = list;
-  for (let index = 0; index < length; index++) {
-    const item = list.at(index);
-    if (visit(item, index)) return { item, index };
+  constructor(base: readonly unknown[], place: DraftPlace) {
+    this.#base = base;
+    this.#place = place;
   }
-  return undefined;
-}
 
-function slice(list: ListView, from: unknown, to: unknown): unknown[] {
-  const { length } = list;
-  const start = placeOf(from, length);
-  const count = Math.max((to === undefined ? length : placeOf(to, length)) - start, 0);
-  const part: unknown[] = [];
-  for (let offset = 0; offset < count; offset++) {
-    const item = list.at(start + offset);
-    if (isPresent(list, item, start + offset)) part[offset] = item;
+  changes(guard: ChangeGuard | undefined, path: string): PatchOperation[] {
+    if (!this.#place.isTouched) return [];
+    const isCheckedAsWhole = guard !== undefined && guard.children === undefined;
+    if (isCheckedAsWhole || this.#copy !== undefined) return diff(this.#base, this.plain(), guard, path);
+    return [...this.#appends(guard, path), ...this.#place.changesOfChildren(guard, path)];
   }
-  part.length = count;
-  return part;
-}
 
-/** Visits one item after another until a visit answers with nothing; what is added meanwhile is not visited. */
-function everyItem(list: ListView, visit: Visit): boolean {
-  const { length } = list;
-  for (let index = 0; index < length; index++) {
-    const item = list.at(index);
-    if (isPresent(list, item, index) && !visit(item, index)) return false;
+  plain(): Container {
+    if (!this.#place.isTouched) return this.#base as unknown[];
+    if (this.#plain !== undefined) return this.#plain;
+    // Set before it is filled, so that what holds itself becomes a cycle, which is refused later, and not a loop here.
+    // The copy may be long, and is looked at as a whole from here on.
+    this.#plain = this.#copy ?? [...this.#base];
+    this.#fill(this.#plain);
+    return this.#plain;
   }
-  return true;
-}
 
-/** Not a hole, and not beyond an end that has come nearer. */
-function isPresent(list: ListView, item: unknown, index: number): boolean {
-  return item !== undefined || list.has(String(index));
-}
+  get(key: string | symbol, draft: unknown): unknown {
+    this.assertOpen();
+    const value: unknown = typeof key === 'symbol' ? Reflect.get(this.#base, key) : this.#read(key);
+    if (typeof value === 'function') return this.#methodOf(key, value as Method, draft);
+    return typeof key === 'string' && isContainer(value) && this.has(key) ? this.#childAt(Number(key), value) : value;
+  }
 
-/** An index as `slice` reads it: from the end when it is negative, and never outside the list. */
-function placeOf(given: unknown, length: number): number {
-  const place = Math.trunc(Number(given)) || 0;
-  return place < 0 ? Math.max(length + place, 0) : Math.min(place, length);
+  get length(): number {
+    return this.#now.length + this.#added.length;
+  }
+
+  /** The item, or its draft. */
+  at(index: number): unknown {
+    this.assertOpen();
+    const known = this.#drafts?.[index];
+    if (known !== undefined) return known;
+    const now = this.#now;
+    const value = index < now.length ? now[index] : this.#added[index - now.length];
+    return isContainer(value) ? this.#childAt(index, value) : value;
+  }
+
+  set(key: string, value: unknown): void {
+    this.assertOpen();
+    if (key === 'length' && value === this.length) return;
+    if (this.has(key) && value === this.get(key, undefined)) return;
+    this.#take(value);
+    this.#place.touch(this);
+    if (this.#copy === undefined && key === String(this.length)) this.#added.push(value);
+    else write(this.#rebuild(), key, value);
+  }
+
+  delete(key: string): void {
+    this.assertOpen();
+    if (!this.has(key)) return;
+    Reflect.deleteProperty(this.#rebuild(), key);
+    this.#place.touch(this);
+  }
+
+  has(key: string): boolean {
+    const index = this.#added.length > 0 ? indexOf(key) : -1;
+    return index >= 0 ? index < this.length : Object.hasOwn(this.#now, key);
+  }
+
+  keys(): (string | symbol)[] {
+    return Reflect.ownKeys(this.#added.length > 0 ? this.#rebuild() : this.#now);
+  }
+
+  describe(key: string): PropertyDescriptor | undefined {
+    const isLength = key === 'length';
+    if (!this.has(key)) return undefined;
+    return { value: this.get(key, undefined), writable: true, enumerable: !isLength, configurable: !isLength };
+  }
+
+  plainAt(index: number, draft: unknown): unknown {
+    if (draft === undefined || this.#drafts?.[index] !== draft) return undefined;
+    return this.#place.touchedChildren.get(index)?.plain() ?? this.#base[index];
+  }
+
+  nodeOf(child: Origin): DraftNode {
+    return this.#place.nodeOf(this, child);
+  }
+
+  childTouched(key: string | number, child: DraftNode): void {
+    this.#place.noteTouched(key, child);
+    this.#place.touch(this);
+  }
+
+  assertOpen(): void {
+    this.#place.assertOpen();
+  }
+
+  get #now(): readonly unknown[] {
+    return this.#copy ?? this.#base;
+  }
+
+  #methodOf(key: string | symbol, native: Method, draft: unknown): Method {
+    if (isListMethod(key)) return (...given: unknown[]) => this.#do(key, given);
+    return readerOf(key, this, native, draft) ?? native;
+  }
+
+  /** What a list does as a whole is done at once, instead of item by item through the traps. */
+  #do(method: ListMethod, given: unknown[]): unknown {
+    this.assertOpen();
+    for (const value of method === 'splice' ? given.slice(2) : given) this.#take(value);
+    this.#place.touch(this);
+    if (method === 'push') {
+      (this.#copy ?? this.#added).push(...given);
+      return this.length;
+    }
+    const list = this.#rebuild();
+    if (method === 'unshift') return list.unshift(...given);
+    if (method === 'splice') return list.splice(...(given as [number])).map((removed) => this.#takenOut(removed));
+    return this.#takenOut(method === 'pop' ? list.pop() : list.shift());
+  }
+
+  #appends(guard: ChangeGuard | undefined, path: string): PatchOperation[] {
+    if (this.#added.length > 0) guard?.children?.checkLength?.(this.length, path);
+    return this.#added.map((added, offset) => {
+      const index = this.length - this.#added.length + offset;
+      const child = guard?.children?.of(index);
+      const value = resolved(added);
+      const isChecked = child !== undefined && child !== 'refused';
+      return { op: 'add', path: `${path}/-`, value: isChecked ? child.accept(value, `${path}/${index}`) : value };
+    });
+  }
+
+  #read(key: string): unknown {
+    const now = this.#now;
+    if (this.#added.length === 0) return Reflect.get(now, key);
+    if (key === 'length') return this.length;
+    const index = indexOf(key);
+    return index >= now.length ? this.#added[index - now.length] : Reflect.get(now, key);
+  }
+
+  /** What stands for an item: its draft, or the item itself where the recipe has put it in. */
+  #childAt(index: number, item: Container): unknown {
+    if (this.#copy === undefined) return this.#baseItemAt(index, item);
+    if (this.#ours?.has(item)) return item;
+    const draft = draftOf(item, this, index);
+    this.#put(this.#copy, index, draft);
+    return draft;
+  }
+
+  #baseItemAt(index: number, item: Container): object {
+    if (index >= this.#base.length) return item;
+    this.#drafts ??= [];
+    const draft = this.#drafts[index] ?? draftOf(item, this, index);
+    this.#drafts[index] = draft;
+    return draft;
+  }
+
+  #takenOut(value: unknown): unknown {
+    return isContainer(value) && !this.#ours?.has(value) ? draftOf(value, this, '') : value;
+  }
+
+  #rebuild(): unknown[] {
+    if (this.#copy !== undefined) return this.#copy;
+    const copy = [...this.#base];
+    for (const [index, draft] of Object.entries(this.#drafts ?? [])) this.#put(copy, Number(index), draft);
+    for (const added of this.#added.splice(0)) copy.push(added);
+    this.#drafts = undefined;
+    this.#copy = copy;
+    return copy;
+  }
+
+  #put(copy: unknown[], index: number, draft: object): void {
+    copy[index] = draft;
+    this.#take(draft);
+  }
+
+  #fill(plain: unknown[]): void {
+    if (this.#copy === undefined) {
+      for (const added of this.#added) plain.push(resolved(added));
+      for (const [index, child] of this.#place.touchedChildren) plain[Number(index)] = child.plain();
+    } else if (this.#ours !== undefined) {
+      for (const [index, value] of plain.entries()) if (this.#ours.has(value)) plain[index] = resolved(value);
+    }
+  }
+
+  #take(value: unknown): void {
+    if (!isContainer(value)) return;
+    this.#ours ??= new Set();
+    this.#ours.add(value);
+  }
 }

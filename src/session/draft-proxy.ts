@@ -1,4 +1,6 @@
 /** What a recipe holds of a state: proxies of its lists and records, and the way back to what they stand for. */
+import type { ChangeGuard } from '../internal/diff.js';
+import type { PatchOperation } from '../internal/patch.js';
 import { type Container, deepestWalk, entriesOf, isContainer, shallowCopy, write } from './containers.js';
 
 /** Ends when what a recipe has made is taken over. */
@@ -8,6 +10,8 @@ export interface Scope {
 
 /** What a recipe has looked at and done in one container. */
 export interface DraftNode {
+  /** The operations, below `path`, that lead from the container to what has become of it. */
+  changes(guard: ChangeGuard | undefined, path: string): PatchOperation[];
   /** @param draft what was asked */
   get(key: string | symbol, draft: unknown): unknown;
   set(key: string, value: unknown): void;
@@ -21,6 +25,8 @@ export interface DraftNode {
   plainAt(index: number, draft: unknown): unknown;
   /** Of a child that is to be looked into. */
   nodeOf(child: Origin): DraftNode;
+  /** A child that was found at the key has been changed. */
+  childTouched(key: string | number, child: DraftNode): void;
   /** Throws `TypeError` when the recipe has returned. */
   assertOpen(): void;
 }

@@ -41,7 +41,8 @@ export interface Session<State> {
    * JSON, `SessionConflictError` or `LeaseLostError` when another writer has the session, `RUN_ENDED` after the run. After
    * `STORE_FAILED` nobody knows: the store is asked before the next update, which then goes on from what is there.
    *
-   * @param update the whole next state, or a recipe that changes a draft of it
+   * @param update a recipe that changes a draft of the state, at the cost of what it changes; or the whole next state,
+   *   which is compared with the one before it
    */
   updateState(update: State | StateRecipe<State>): Promise<void>;
   /** Saves an artifact. The same name again becomes its current version; the earlier ones are kept. */
@@ -116,21 +117,23 @@ export class OpenSession<State> implements Session<State> {
 
   get artifacts(): readonly Artifact[] {
     const of = this.#document.view.artifacts;
-    if (this.#artifacts?.of !== of)
-      this.#artifacts = { of, list: Object.freeze(of.flatMap(({ name }) => this.artifactVersions(name).slice(-1))) };
+    if (this.#artifacts?.of !== of) {
+      const current = of.flatMap(({ name, versions }) => versions.slice(-1).map((version) => named(name, version)));
+      this.#artifacts = { of, list: Object.freeze(current) };
+    }
     return this.#artifacts.list;
   }
 
   artifactVersions(name: string): readonly Artifact[] {
     const remembered = this.#document.view.artifacts.find((artifact) => artifact.name === name);
-    return (remembered?.versions ?? []).map((version) => Object.freeze({ name, ...version }));
+    return (remembered?.versions ?? []).map((version) => named(name, version));
   }
 
   updateState(update: State | StateRecipe<State>): Promise<void> {
     const isRecipe = typeof update === 'function';
     // Planned later, a state that is the caller's own would be what the caller has made of it by then.
     const isAtOnce = this.#writes === 0 && !this.#isInDoubt;
-    const next = isRecipe || isAtOnce ? update : snapshot(update, this.#document.seen.state);
+    const next = settled(() => (isRecipe || isAtOnce ? update : snapshot(update, this.#document.seen.state)));
     return this.#write(() => {
       const { working } = this.#document;
       const scope = { isOver: false };
@@ -138,7 +141,7 @@ export class OpenSession<State> implements Session<State> {
         const patch = this.#checker.change(statePath, (guard) =>
           isRecipe
             ? byRecipe(working.state, update as Recipe, guard, statePath, scope)
-            : diff(working.state, next, guard, statePath),
+            : diff(working.state, next(), guard, statePath),
         );
         return ownChange(working, patch);
       } finally {
@@ -272,6 +275,10 @@ export class OpenSession<State> implements Session<State> {
 /** Has the store said that nothing was written? Not with a conflict: whoever holds the session has one only with itself. */
 function isRefusal(error: unknown): boolean {
   return isAgentFlowError(error) && (error.code === 'LEASE_LOST' || error.code === 'INVALID_VALUE');
+}
+
+function named(name: string, version: Omit<Artifact, 'name'>): Artifact {
+  return Object.freeze({ name, ...version });
 }
 
 function firstVersion(name: string, version: Omit<Artifact, 'name'>): RememberedArtifact {

@@ -223,4 +223,20 @@ describe('an update', () => {
     await session.updateState({ list: [...session.state.list, 'last'] });
     expect(checks).toBe(3);
   });
+
+  it('checks only what changes of a list that the handler keeps for itself and gives whole each time', async () => {
+    let checks = 0;
+    const schema = z.object({ list: z.array(z.object({ text: z.string() }).refine(() => ++checks)) });
+    const { session } = await openTestSession<z.infer<typeof schema>>({ schema, init: { list: [] } });
+    const list: { text: string }[] = [];
+    for (let turn = 0; turn < 20; turn++) {
+      list.push({ text: `asked ${turn}` });
+      await session.updateState({ list });
+    }
+    expect(checks).toBe(20);
+    Object.assign(list[7] ?? {}, { text: 'changed in place' });
+    await session.updateState({ list });
+    expect(checks).toBe(21);
+    expect(session.state).toEqual({ list });
+  });
 });

@@ -130,6 +130,8 @@ describe('what it costs', () => {
     const patch = diff(before, after);
     expect(patch).toHaveLength(operations);
     expect(applyPatch(before, patch)).toEqual(after);
+    // No more for a list of somebody's own, which shares nothing with ours.
+    expect(diff(before, JSON.parse(JSON.stringify(after)))).toEqual(patch);
   });
 });
 
@@ -171,6 +173,17 @@ describe('a guard', () => {
       ['/list/1', 'c'],
       ['/list/0', 'n'],
     ]);
+  });
+
+  test('is not asked about what is equal, the same object or not', () => {
+    const asked: [string, unknown][] = [];
+    const list = (text: string) => [{ id: 1 }, { id: 2, text }, [{ id: 3 }]];
+    const undefinedIsAbsent = [{ id: 1, none: undefined }, { id: 2, text: 'a' }, [{ id: 3 }]];
+    expect(diff({ list: list('a') }, { list: list('a') }, noting(asked))).toEqual([]);
+    expect(diff({ list: list('a') }, { list: undefinedIsAbsent }, noting(asked))).toEqual([]);
+    expect(asked).toEqual([]);
+    diff({ list: list('a') }, { list: list('b') }, noting(asked));
+    expect(asked).toEqual([['/list/1', { id: 2, text: 'b' }]]);
   });
 
   test('refuses a new member in silence', () => {

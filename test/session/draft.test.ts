@@ -36,6 +36,8 @@ const step = fc.oneof(
   fc.record({ do: fc.constant('swap' as const), at, to: at }),
   fc.record({ do: fc.constant('note item' as const), name, at }),
   fc.record({ do: fc.constant('count while walking' as const), at }),
+  fc.record({ do: fc.constant('list names' as const) }),
+  fc.record({ do: fc.constant('copy names' as const), name, value }),
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
@@ -60,6 +62,8 @@ function apply(doc: Doc, steps: readonly Step[]): void {
     else if (each.do === 'take item') doc.items.push(...doc.items.splice(each.at, 1));
     else if (each.do === 'swap') swap(doc.items, each.at, each.to);
     else if (each.do === 'note item') doc.byName[each.name] = doc.items[each.at]?.tags;
+    else if (each.do === 'list names') doc.list.push(Object.keys(doc.byName).sort());
+    else if (each.do === 'copy names') doc.byName = { ...doc.byName, [each.name]: each.value };
     else if (each.do === 'tag') doc.items[each.at]?.tags.push(each.name);
   }
 }
@@ -233,6 +237,27 @@ describe('changesBy', () => {
       { op: 'add', path: '/list/-', value: { n: 1 } },
       { op: 'add', path: '/list/-', value: { n: 2 } },
     ]);
+  });
+
+  test('a change to a record says only what was changed, and looks at nothing else', () => {
+    const target = { a: { n: 1 }, b: { n: 2 }, c: { n: 3 } };
+    const byId = new Proxy(target, { ownKeys: () => expect.fail('was looked through') });
+    const patch = changesBy(
+      { byId },
+      (draft) => {
+        const { byId } = draft as { byId: Record<string, { n: number }> };
+        byId.new = { n: 4 };
+        byId.b = { n: (byId.a?.n ?? 0) + 4 };
+        delete byId.c;
+        delete byId.never;
+        Object.assign(byId.a ?? {}, { n: 6 });
+        expect([byId.new?.n, byId.b?.n, 'c' in byId, byId.c, byId.a?.n]).toEqual([4, 5, false, undefined, 6]);
+      },
+      undefined,
+      '',
+    );
+    expect(applyPatch({ byId: target }, patch)).toEqual({ byId: { a: { n: 6 }, b: { n: 5 }, new: { n: 4 } } });
+    expect(patch).toHaveLength(4);
   });
 
   test('a recipe may return the next document instead', () => {
