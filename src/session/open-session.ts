@@ -1,5 +1,11 @@
 /** Which session a run gets: the seed's three rules, a store or none, and going back to an old version. */
-import { AgentFlowError, type LeaseLostError, StoredStateError, type ValueIssue } from '../errors.js';
+import {
+  AgentFlowError,
+  InvalidValueError,
+  type LeaseLostError,
+  StoredStateError,
+  type ValueIssue,
+} from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import { diff } from '../internal/diff.js';
 import { deepFreeze } from '../internal/freeze.js';
@@ -114,6 +120,8 @@ export async function loadVersion(
   version: number | undefined,
 ): Promise<StoredSession | undefined> {
   if (version === undefined) return store.load(sessionId);
+  if (typeof version !== 'number')
+    throw new InvalidValueError('option', [{ path: 'version', expected: 'a number', received: typeof version }]);
   const stored = await store.load(sessionId, { version });
   if (stored !== undefined) return stored;
   if ((await store.load(sessionId)) === undefined) throw noSuchSession();

@@ -23,8 +23,9 @@ export function byRecipe(
 ): PatchOperation[] {
   const atOnce: Recipe = (draft) => {
     const returned = recipe(draft);
-    if (!(returned instanceof Promise)) return returned;
-    returned.catch(() => {});
+    if (!isThenable(returned)) return returned;
+    // Only one that is under way: another kind may begin its work when it is first asked.
+    if (returned instanceof Promise) returned.catch(() => {});
     throw new InvalidValueError('state', [
       { path: '', expected: 'a recipe that returns at once', received: 'a promise' },
     ]);
@@ -32,4 +33,9 @@ export function byRecipe(
   if (typeof before === 'object' && before !== null) return changesBy(before, atOnce, guard, path, scope);
   const returned = atOnce(before);
   return diff(before, returned === undefined ? before : returned, guard, path);
+}
+
+/** Also what is no `Promise`, as a query of a database may be: a schema would read it as a record without members. */
+function isThenable(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }

@@ -52,8 +52,8 @@ export class Sessions<State> {
 
   /**
    * One version of a session, the newest by default; `undefined` when there is no such session. With a `version` throws
-   * `SESSION_NOT_FOUND` then, and `VERSION_NOT_FOUND` where it is only that which is missing. A state that cannot be read
-   * any more is `STORED_STATE_INVALID`.
+   * `SESSION_NOT_FOUND` then, and `VERSION_NOT_FOUND` where it is only that which is missing; `INVALID_VALUE` for one that
+   * is no number. A state that cannot be read any more is `STORED_STATE_INVALID`.
    */
   async get(sessionId: string, options: { version?: number } = {}): Promise<SessionSnapshot<State> | undefined> {
     const stored = await loadVersion(this.#store, sessionId, options.version);

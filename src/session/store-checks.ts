@@ -23,6 +23,12 @@ export function checkText(given: unknown): void {
   throw new InvalidValueError('id', [{ path: '', expected: 'a string', received }]);
 }
 
+/** Refuses options that are none with `INVALID_VALUE`: a path by itself, or nothing at all. */
+export function checkOptions(options: unknown): void {
+  if (typeof options === 'object' && options !== null) return;
+  throw invalid('', 'an object of options', options === null ? 'null' : typeof options);
+}
+
 /** Refuses a save that no store can keep with `INVALID_VALUE`; whether it is the next version is the store's question. */
 export function checkSave({ expectedVersion, change, parent, keepVersions }: SessionSave): void {
   if (!isWholeNumber(expectedVersion, 0)) throw invalid('expectedVersion', 'a whole number from 0', expectedVersion);

@@ -16,6 +16,7 @@ import type {
 } from '../session/store.js';
 import {
   checkInput,
+  checkOptions,
   checkSave,
   checkTtl,
   cursorAfter,
@@ -110,6 +111,7 @@ export class PostgresSessionStore implements SessionStore {
 
   /** Throws `INVALID_VALUE` for a bad option; asks the database for nothing. */
   constructor(options: PostgresSessionStoreOptions | TenantScope) {
+    checkOptions(options);
     const isScope = 'shared' in options;
     this.#shared = isScope ? options.shared : share(options);
     this.#tenants = isScope ? options.tenants : [];

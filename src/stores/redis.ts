@@ -16,6 +16,7 @@ import type {
 } from '../session/store.js';
 import {
   checkInput,
+  checkOptions,
   checkSave,
   checkTtl,
   cursorAfter,
@@ -99,6 +100,7 @@ export class RedisSessionStore implements SessionStore {
 
   /** Throws `INVALID_VALUE` for a bad option; asks the server for nothing. */
   constructor(options: RedisSessionStoreOptions | TenantScope) {
+    checkOptions(options);
     const isScope = 'shared' in options;
     this.#shared = isScope ? options.shared : share(options);
     this.#tenants = isScope ? options.tenants : [];

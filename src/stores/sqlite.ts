@@ -12,7 +12,16 @@ import type {
   SessionSummary,
   StoredSession,
 } from '../session/store.js';
-import { checkInput, checkSave, checkTtl, cursorAfter, jsonText, pageOf, tenantText } from '../session/store-checks.js';
+import {
+  checkInput,
+  checkOptions,
+  checkSave,
+  checkTtl,
+  cursorAfter,
+  jsonText,
+  pageOf,
+  tenantText,
+} from '../session/store-checks.js';
 import { Changes } from './sqlite/changes.js';
 import type { SqliteDatabase, SqliteStatement } from './sqlite/client.js';
 import { SqliteConnection, type SqliteSource } from './sqlite/database.js';
@@ -58,6 +67,7 @@ export class SqliteSessionStore implements SessionStore {
 
   /** Throws `INVALID_VALUE` for a bad option; opens nothing. */
   constructor(options: SqliteSessionStoreOptions | TenantScope) {
+    checkOptions(options);
     const isScope = 'connection' in options;
     this.#connection = isScope ? options.connection : new SqliteConnection(options);
     this.#watch = isScope ? options.watch : watchOf(this.#connection);

@@ -51,11 +51,18 @@ export function registerCases<Given extends Disposable>(
       const given = await create();
       try {
         await run(given);
-      } finally {
-        await given.dispose?.();
+      } catch (error) {
+        // What went wrong first is told, and not what then could not be put away.
+        await dispose(given).catch(() => {});
+        throw error;
       }
+      await dispose(given);
     });
   }
+}
+
+async function dispose(given: Disposable): Promise<void> {
+  await given.dispose?.();
 }
 
 /** For a case that asks until the answer is another: without a pause it would take the processor from whoever makes it so. */

@@ -70,5 +70,11 @@ function isSaidToKeepFeeds(feed: boolean): StoreCase {
  */
 export function testSessionStore({ test, create, feed = false, skip = [] }: SessionStoreSuite): void {
   const all = [...cases, isSaidToKeepFeeds(feed), ...(feed ? casesOfFeeds : [])];
-  registerCases(all, test, create, skip);
+  registerCases(all, test, async () => withStore(await create()), skip);
+}
+
+function withStore(given: Partial<StoreUnderTest> | undefined): StoreUnderTest {
+  const { store } = given ?? {};
+  assert.ok(store, 'expected `create` to answer `{ store }`, with a store in it');
+  return { ...given, store };
 }

@@ -183,6 +183,35 @@ describe('updateState', () => {
     await quiet();
   });
 
+  it('takes whatever can be waited for as an answer for a promise', async () => {
+    const session = await open();
+    await session.updateState({ messages: ['a'], count: 1 });
+    // A schema of records would read it as one without members, and the state would be its defaults.
+    // biome-ignore lint/suspicious/noThenProperty: as a query of a database has it.
+    const query = { then: () => expect.fail('it was begun') };
+    expect(await errorOf(session.updateState(() => query as never))).toMatchObject({
+      code: 'INVALID_VALUE',
+      issues: [{ received: 'a promise' }],
+    });
+    expect(session.state).toEqual({ messages: ['a'], count: 1 });
+  });
+
+  it('rejects, and does not throw, for a value that cannot be read, also while another one is being saved', async () => {
+    const session = await open();
+    const unreadable = {
+      get messages(): string[] {
+        throw new TypeError('not now');
+      },
+      count: 1,
+    };
+    const first = session.updateState({ messages: ['a'], count: 1 });
+    const second = session.updateState(unreadable);
+    await first;
+    expect(await errorOf(second)).toMatchObject({ message: 'not now' });
+    expect(await errorOf(session.updateState(unreadable))).toBeInstanceOf(Error);
+    expect(session.state).toEqual({ messages: ['a'], count: 1 });
+  });
+
   it('grows no deeper than what can be read back, in however many steps', async () => {
     const { session } = await openTestSession<Nested>({ schema: z.any(), init: {}, store });
     const deepen = (draft: Nested) => {

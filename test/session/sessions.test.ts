@@ -73,6 +73,17 @@ describe('get', () => {
     expect(await errorOf(agent.sessions.get('none', { version: 1 }))).toMatchObject({ code: 'SESSION_NOT_FOUND' });
   });
 
+  it('takes no text for a version, whatever the store would make of it', async () => {
+    const agent = agentOn();
+    await talk(agent, 's', 'a');
+    for (const version of ['1', null] as unknown[]) {
+      const options = { version } as { version: number };
+      const refusal = { code: 'INVALID_VALUE', issues: [{ path: 'version', expected: 'a number' }] };
+      expect(await errorOf(agent.sessions.get('s', options))).toMatchObject(refusal);
+      expect(await errorOf(agent.sessions.fork('s', options))).toMatchObject(refusal);
+    }
+  });
+
   it('reads with the schema of today', async () => {
     await talk(agentOn(), 's', 'a');
     const strict = testAgent({ stateSchema: z.object({ n: z.number() }), store }, async () => ({ output: null }));

@@ -1,4 +1,5 @@
 /** The one connection behind a store: where it leads, how it is opened and closed. */
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AgentFlowError, InvalidValueError } from '../../errors.js';
@@ -14,7 +15,7 @@ export type SqliteSource =
       readonly path: string;
       /**
        * How long to wait for another process that is writing, in milliseconds. A write takes well under one, so raise it
-       * only for a disk that stalls; the event loop stands still meanwhile.
+       * only for a disk that stalls; the event loop stands still meanwhile. 0 does not wait; 2^31 - 1 at most.
        * @default 5000
        */
       readonly busyTimeoutMs?: number;
@@ -28,6 +29,8 @@ export type SqliteSource =
        */
       readonly database: SqliteDatabase;
     };
+
+const longestBusyTimeoutMs = 2 ** 31 - 1;
 
 /** What is there while a store is open. */
 interface Opened {
@@ -108,7 +111,9 @@ function checkSource(source: Partial<Record<'path' | 'busyTimeoutMs' | 'database
   }
   if (typeof path !== 'string') throw invalid('path', 'a string', typeof path);
   if (path === '' || path.includes('\0')) throw invalid('path', 'the path of a file', JSON.stringify(path));
-  if (!Number.isSafeInteger(busyTimeoutMs)) throw invalid('busyTimeoutMs', 'a whole number', String(busyTimeoutMs));
+  // SQLite takes a larger one for none at all.
+  if (!Number.isSafeInteger(busyTimeoutMs) || Number(busyTimeoutMs) < 0 || Number(busyTimeoutMs) > longestBusyTimeoutMs)
+    throw invalid('busyTimeoutMs', `a whole number from 0 to ${longestBusyTimeoutMs}`, String(busyTimeoutMs));
 }
 
 function invalid(path: string, expected: string, received: string): InvalidValueError {
@@ -119,6 +124,16 @@ function nameOf({ tenant, id }: SessionKey): string {
   return `${tenant} ${id}`;
 }
 
+/** Node's own `recursive` tries for ever where a folder is refused as if its parent were missing, as in /proc. */
+async function makeFolder(path: string): Promise<void> {
+  if (existsSync(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) await makeFolder(parent);
+  await mkdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+}
+
 async function open(source: SqliteSource): Promise<Opened> {
   if ('database' in source) {
     const database = new OpenDatabase(source.database);
@@ -127,7 +142,7 @@ async function open(source: SqliteSource): Promise<Opened> {
     return { database, queue, close: () => queue.finish() };
   }
   const { path, busyTimeoutMs = defaultBusyTimeoutMs } = source;
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const client = await openSqliteFile(path);
   const database = new OpenDatabase(client);
   try {

@@ -29,7 +29,7 @@ export interface StoreCase {
 /** Longer than any case takes. */
 const longLeaseMs = 60_000;
 /** For leases that are to expire: short enough to wait for on a real clock. */
-const shortLeaseMs = 50;
+export const shortLeaseMs = 50;
 const patienceMs = 10_000;
 
 /** Takes a lease that nobody else has. */
@@ -46,7 +46,7 @@ export async function holdShortly(store: SessionStore, sessionId: string, owner 
   return lease;
 }
 
-/** Waits until every lease taken by {@link holdShortly} so far has expired, without touching it. */
+/** Waits until every lease taken or renewed for {@link shortLeaseMs} so far has expired, without touching it. */
 export async function letShortLeasesExpire(given: StoreUnderTest): Promise<void> {
   if (given.advance !== undefined) return given.advance(shortLeaseMs);
   const { store } = given;
@@ -57,15 +57,15 @@ export async function letShortLeasesExpire(given: StoreUnderTest): Promise<void>
   await store.release(lease);
 }
 
-/** The first answer that is not `undefined`, asked for again and again. */
-export async function eventually<T>(ask: () => Promise<T | undefined>): Promise<T> {
+/** The first answer that is not `undefined`, asked for again and again. `expected` is what to say when there is none. */
+export async function eventually<T>(ask: () => Promise<T | undefined>, expected = 'expected an answer'): Promise<T> {
   const deadline = systemClock.now() + patienceMs;
   while (systemClock.now() < deadline) {
     const answer = await ask();
     if (answer !== undefined) return answer;
     await betweenQuestions();
   }
-  return assert.fail(`expected an answer within ${patienceMs} ms`);
+  return assert.fail(`${expected} within ${patienceMs} ms`);
 }
 
 /** A whole record as a change. */
@@ -106,28 +106,44 @@ export async function newestRecord(store: SessionStore, sessionId: string): Prom
   return recordOf(await mustLoad(store, sessionId));
 }
 
-/** The work must fail with this code; answers the error. */
-export async function refused(work: Promise<unknown>, code: ErrorCode): Promise<object> {
+/** The work must fail with this code; answers the error. `what` says which work, where a case has several. */
+export async function refused(work: Promise<unknown>, code: ErrorCode, what = ''): Promise<object> {
+  const expected = `expected ${code}${what === '' ? '' : ` for ${what}`}`;
   const error = await work.then(
-    () => assert.fail(`expected ${code}, but it was done`),
+    () => assert.fail(`${expected}, but it was done`),
     (reason: unknown) => reason,
   );
-  assert.ok(error instanceof Error && 'code' in error, `expected ${code}, got ${String(error)}`);
-  assert.equal(error.code, code, error.message);
+  const found = error instanceof Error && 'code' in error ? error.code : 'no code';
+  assert.ok(error instanceof Error && found === code, `${expected}, got ${String(found)}: ${String(error)}`);
   return error;
 }
 
-/** Every id of a listing, page by page. */
-export async function allIds(store: SessionStore, limit?: number): Promise<string[]> {
-  const ids: string[] = [];
-  let cursor: string | undefined;
+/** The second of two leases must have the higher fence. */
+export function hasGrown(earlier: SessionLease, later: SessionLease): void {
+  const { fence } = later;
+  assert.ok(
+    fence > earlier.fence,
+    `expected a fence above ${earlier.fence}, the one of the lease before, got ${fence}`,
+  );
+}
+
+/** Every id of a listing, page by page, from a cursor on. Fails for one that goes round in circles. */
+export async function allIds(store: SessionStore, limit?: number, from?: string): Promise<string[]> {
+  const ids = new Set<string>();
+  const cursors = new Set<string>();
+  let cursor = from;
   do {
+    assert.ok(cursor === undefined || !cursors.has(cursor), 'expected a listing that ends, but a `next` came again');
+    if (cursor !== undefined) cursors.add(cursor);
     const page = await store.list({
       ...(limit === undefined ? {} : { limit }),
       ...(cursor === undefined ? {} : { cursor }),
     });
-    ids.push(...page.sessions.map(({ id }) => id));
+    for (const { id } of page.sessions) {
+      assert.ok(!ids.has(id), 'expected every session once in a listing, but one came twice');
+      ids.add(id);
+    }
     cursor = page.next;
   } while (cursor !== undefined);
-  return ids;
+  return [...ids];
 }

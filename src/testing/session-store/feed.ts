@@ -1,7 +1,7 @@
 /** Cases: what a run says is read back, by whom it concerns and as it was. */
 import assert from 'node:assert/strict';
 import type { SessionStore } from '../../session/store.js';
-import { create, hold, holdShortly, letShortLeasesExpire, refused, type StoreCase } from './case.js';
+import { create, hold, letShortLeasesExpire, refused, type StoreCase, shortLeaseMs } from './case.js';
 import { feedOf, heard, feedSession as id, mustHear, runOf, say } from './feed-steps.js';
 import { hostileRecord, hostileTexts } from './hostile.js';
 
@@ -76,9 +76,10 @@ export const feedCases: readonly StoreCase[] = [
     async run(given) {
       const { store } = given;
       await store.release(await create(store, id));
-      const first = await holdShortly(store, id);
+      const first = await hold(store, id);
       await say(store, first, 0, 'a');
       assert.equal((await mustHear(store)).isHeld, true);
+      await store.renew(first, shortLeaseMs);
       await letShortLeasesExpire(given);
       assert.equal((await mustHear(store)).isHeld, false);
       await say(store, first, 1, 'b');

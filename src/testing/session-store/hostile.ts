@@ -1,5 +1,6 @@
 /** Cases: any text may be an id, a tenant or an owner, and any JSON a record. */
 import assert from 'node:assert/strict';
+import { inspect } from 'node:util';
 import type { SessionStore } from '../../session/store.js';
 import { allIds, create, hold, mustLoad, newestRecord, patch, refused, type StoreCase, whole } from './case.js';
 
@@ -87,15 +88,17 @@ export const hostileCases: readonly StoreCase[] = [
       for (const id of ['2', '23', '', 'null', 'undefined', 'a']) await create(store, id);
       for (const given of [undefined, null, 2, 123, true, ['a'], {}]) {
         const id = given as never;
-        await refused(store.load(id), 'INVALID_VALUE');
-        await refused(store.delete(id), 'INVALID_VALUE');
-        await refused(store.acquire(id, { owner: 'run-2', ttlMs, takeover: true }), 'INVALID_VALUE');
-        await refused(store.acquire('2', { owner: id, ttlMs, takeover: true }), 'INVALID_VALUE');
+        const what = inspect(given);
+        await refused(store.load(id), 'INVALID_VALUE', `loading ${what}`);
+        await refused(store.delete(id), 'INVALID_VALUE', `deleting ${what}`);
+        await refused(store.acquire(id, { owner: 'run-2', ttlMs, takeover: true }), 'INVALID_VALUE', `taking ${what}`);
+        await refused(store.acquire('2', { owner: id, ttlMs, takeover: true }), 'INVALID_VALUE', `the owner ${what}`);
         await refused(
           store.accept(await hold(store, 'a'), { id, run: 'run-1', turn: 1, attempt: 1, done: false }),
           'INVALID_VALUE',
+          `the input id ${what}`,
         );
-        await refused((async () => store.forTenant(id))(), 'INVALID_VALUE');
+        await refused((async () => store.forTenant(id))(), 'INVALID_VALUE', `the tenant ${what}`);
       }
       assert.deepEqual(await allIds(store), ['2', '23', '', 'null', 'undefined', 'a']);
     },
@@ -137,16 +140,18 @@ async function onlyJsonIsKept(store: SessionStore): Promise<void> {
   const cycle: Record<string, unknown> = {};
   cycle.self = cycle;
   for (const value of [cycle, 1n, undefined, () => {}]) {
-    await refused(store.save(lease, { expectedVersion: 1, change: whole(value) }), 'INVALID_VALUE');
+    await refused(store.save(lease, { expectedVersion: 1, change: whole(value) }), 'INVALID_VALUE', inspect(value));
   }
   for (const value of [cycle, 1n]) {
     await refused(
       store.save(lease, { expectedVersion: 1, change: patch({ op: 'add', path: '/x', value }) }),
       'INVALID_VALUE',
+      `${inspect(value)} in a patch`,
     );
     await refused(
       store.accept(lease, { id: 'i', run: 'r', turn: 1, attempt: 1, done: false, input: value }),
       'INVALID_VALUE',
+      `${inspect(value)} as an input`,
     );
   }
   const { head, pending } = await mustLoad(store, 'session');

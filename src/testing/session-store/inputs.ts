@@ -1,5 +1,6 @@
 /** Cases: an input that carries an id is recorded once. */
 import assert from 'node:assert/strict';
+import { inspect } from 'node:util';
 import type { AcceptedInput } from '../../session/store.js';
 import { create, hold, mustLoad, refused, type StoreCase } from './case.js';
 
@@ -50,8 +51,29 @@ export const inputCases: readonly StoreCase[] = [
       assert.deepEqual(await store.accept(lease, first), second);
       assert.deepEqual(await store.accept(lease, { ...first, done: true }), second);
       assert.deepEqual((await mustLoad(store, id)).pending, [second]);
-      await store.accept(lease, { ...second, done: true });
+      const third = { ...withoutInput, attempt: 3, done: true };
+      assert.deepEqual(await store.accept(lease, third), third);
       assert.deepEqual((await mustLoad(store, id)).pending, []);
+    },
+  },
+  {
+    name: 'an input may be accepted before the first version',
+    async run({ store }) {
+      await store.accept(await hold(store, id), first);
+      const lease = await create(store, id);
+      assert.deepEqual((await mustLoad(store, id)).pending, [first]);
+      assert.deepEqual(await store.accept(lease, { ...first, turn: 9 }), first);
+    },
+  },
+  {
+    name: 'an input of a session that was never saved is forgotten with its release',
+    async run({ store }) {
+      const lease = await hold(store, id);
+      await store.accept(lease, first);
+      await store.release(lease);
+      const fresh = { ...first, run: 'run-2', turn: 2 };
+      assert.deepEqual(await store.accept(await create(store, id), fresh), fresh);
+      assert.deepEqual((await mustLoad(store, id)).pending, [fresh]);
     },
   },
   {
@@ -102,7 +124,17 @@ export const inputCases: readonly StoreCase[] = [
       await store.save(lease, { expectedVersion: 1, change: { kind: 'checkpoint', record: {} }, keepVersions: 1 });
       await store.release(lease);
       assert.deepEqual(await store.accept(await hold(store, id, 'run-2'), { ...first, run: 'run-2' }), first);
+      await store.acquire(id, { owner: 'run-3', ttlMs: 60_000, takeover: true });
       assert.deepEqual((await mustLoad(store, id)).pending, [first]);
+    },
+  },
+  {
+    name: 'an input is pending whichever version is loaded',
+    async run({ store }) {
+      const lease = await create(store, id);
+      await store.save(lease, { expectedVersion: 1, change: { kind: 'checkpoint', record: {} } });
+      await store.accept(lease, first);
+      for (const version of [1, 2]) assert.deepEqual((await mustLoad(store, id, version)).pending, [first]);
     },
   },
   {
@@ -121,7 +153,7 @@ export const inputCases: readonly StoreCase[] = [
     async run({ store }) {
       const lease = await create(store, id);
       for (const bad of [{ attempt: 0 }, { attempt: 1.5 }, { turn: -1 }, { turn: Number.NaN }]) {
-        await refused(store.accept(lease, { ...first, ...bad }), 'INVALID_VALUE');
+        await refused(store.accept(lease, { ...first, ...bad }), 'INVALID_VALUE', inspect(bad));
       }
       assert.deepEqual((await mustLoad(store, id)).pending, []);
     },

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import {
   create,
+  hasGrown,
   hold,
   holdShortly,
   letShortLeasesExpire,
@@ -10,6 +11,7 @@ import {
   patch,
   refused,
   type StoreCase,
+  shortLeaseMs,
   whole,
 } from './case.js';
 
@@ -24,7 +26,7 @@ export const leaseCases: readonly StoreCase[] = [
     async run({ store }) {
       const { fence, ...lease } = await hold(store, id, 'run-1');
       assert.deepEqual(lease, { sessionId: id, owner: 'run-1' });
-      assert.ok(Number.isSafeInteger(fence));
+      assert.ok(Number.isSafeInteger(fence), `expected a fence that is a whole number, got ${String(fence)}`);
     },
   },
   {
@@ -50,7 +52,7 @@ export const leaseCases: readonly StoreCase[] = [
     async run({ store }) {
       const first = await create(store, id);
       const second = await hold(store, id);
-      assert.ok(second.fence > first.fence);
+      hasGrown(first, second);
       await refused(store.save(first, { expectedVersion: 1, change: countTo(1) }), 'LEASE_LOST');
       await store.save(second, { expectedVersion: 1, change: countTo(2) });
       assert.deepEqual(await newestRecord(store, id), { count: 2 });
@@ -138,7 +140,7 @@ export const leaseCases: readonly StoreCase[] = [
       const first = await holdShortly(store, id);
       await letShortLeasesExpire(given);
       const second = await hold(store, id, 'run-2');
-      assert.ok(second.fence > first.fence);
+      hasGrown(first, second);
     },
   },
   {
@@ -164,12 +166,26 @@ export const leaseCases: readonly StoreCase[] = [
     },
   },
   {
+    name: 'a renewed lease ends when its new time is over, however much of the old one was left',
+    async run(given) {
+      const { store } = given;
+      const lease = await hold(store, id);
+      for (let time = 0; time < 3; time++) assert.equal(await store.renew(lease, shortLeaseMs), true);
+      await letShortLeasesExpire(given);
+      hasGrown(lease, await hold(store, id, 'run-2'));
+    },
+  },
+  {
     name: 'a lease for no time, or for no number, is refused',
     async run({ store }) {
       const lease = await hold(store, id);
       for (const bad of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31]) {
-        await refused(store.acquire('other', { owner: 'run-1', ttlMs: bad }), 'INVALID_VALUE');
-        await refused(store.renew(lease, bad), 'INVALID_VALUE');
+        await refused(
+          store.acquire('other', { owner: 'run-1', ttlMs: bad }),
+          'INVALID_VALUE',
+          `taking it for ${bad} ms`,
+        );
+        await refused(store.renew(lease, bad), 'INVALID_VALUE', `renewing it for ${bad} ms`);
       }
     },
   },

@@ -4,6 +4,7 @@ import type { SessionStore } from '../../session/store.js';
 import {
   allIds,
   create,
+  hasGrown,
   hold,
   mustLoad,
   newestRecord,
@@ -45,7 +46,7 @@ export const reopenCases: readonly StoreCase[] = [
       await again.save(lease, { expectedVersion: 1, change: countTo(1) });
       await again.release(lease);
       const next = await hold(again, id, 'run-2');
-      assert.ok(next.fence > lease.fence);
+      hasGrown(lease, next);
       await refused(again.save(lease, { expectedVersion: 2, change: countTo(99) }), 'LEASE_LOST');
       assert.deepEqual(await newestRecord(again, id), { count: 1 });
     },
@@ -72,7 +73,7 @@ export const reopenCases: readonly StoreCase[] = [
       const again = await reopened(given);
       assert.equal(await again.load(id), undefined);
       await refused(again.save(lease, { expectedVersion: 1, change: countTo(1) }), 'LEASE_LOST');
-      assert.ok((await hold(again, id)).fence > lease.fence);
+      hasGrown(lease, await hold(again, id));
     },
   },
   {

@@ -1,7 +1,7 @@
 /** Cases: old versions are dropped, and no version that is kept ever needs one. */
 import assert from 'node:assert/strict';
 import type { SessionStore } from '../../session/store.js';
-import { create, mustLoad, newestRecord, patch, recordOf, type StoreCase, whole } from './case.js';
+import { create, hold, mustLoad, newestRecord, patch, recordOf, type StoreCase, whole } from './case.js';
 
 const id = 'session';
 
@@ -21,6 +21,16 @@ export const retentionCases: readonly StoreCase[] = [
       await saveSpaced(store, { spacing: 1, saves: 6, keepVersions: 3 });
       for (const version of [1, 2, 3]) assert.equal(await store.load(id, { version }), undefined, `version ${version}`);
       for (const version of [4, 5, 6]) assert.deepEqual(recordOf(await mustLoad(store, id, version)), logTo(version));
+    },
+  },
+  {
+    name: 'keepVersions is for one save: the next one without it drops nothing',
+    async run({ store }) {
+      await saveSpaced(store, { spacing: 1, saves: 6, keepVersions: 3 });
+      const lease = await hold(store, id);
+      for (const head of [6, 7]) await store.save(lease, { expectedVersion: head, change: whole(logTo(head + 1)) });
+      for (let version = 4; version <= 8; version++)
+        assert.deepEqual(recordOf(await mustLoad(store, id, version)), logTo(version));
     },
   },
   {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import type { SessionLease, SessionStore } from '../../session/store.js';
 import {
   create,
+  hasGrown,
   hold,
   holdShortly,
   letShortLeasesExpire,
@@ -25,7 +26,7 @@ export const takeoverCases: readonly StoreCase[] = [
     async run({ store }) {
       const first = await create(store, id);
       const second = await takeOver(store, 'run-2');
-      assert.ok(second.fence > first.fence);
+      hasGrown(first, second);
       await isFencedOff(store, first);
       await stillWrites(store, second);
     },
@@ -37,6 +38,16 @@ export const takeoverCases: readonly StoreCase[] = [
       await store.save(first, { expectedVersion: 0, change: whole({ count: 0 }) });
       await store.release(first);
       await stillWrites(store, await takeOver(store, 'run-2'));
+    },
+  },
+  {
+    name: 'a takeover gets a session that is held and was never saved',
+    async run({ store }) {
+      const first = await hold(store, id);
+      const second = await takeOver(store, 'run-2');
+      await refused(store.save(first, { expectedVersion: 0, change: whole({ count: 99 }) }), 'LEASE_LOST');
+      await store.save(second, { expectedVersion: 0, change: whole({ count: 0 }) });
+      assert.deepEqual(await newestRecord(store, id), { count: 0 });
     },
   },
   {

@@ -67,6 +67,13 @@ describe('options', () => {
       );
   });
 
+  test('options that are none are refused', () => {
+    for (const options of [undefined, null, 'postgres://'])
+      expect(() => new PostgresSessionStore(options as never)).toThrow(
+        expect.objectContaining({ code: 'INVALID_VALUE' }),
+      );
+  });
+
   test('two prefixes are two stores', async () => {
     const [one, other] = [await freshStore(), await freshStore()];
     await create(one.store, 'session');

@@ -20,8 +20,10 @@ const day = 24 * 60 * 60 * 1_000;
 const input = { id: 'i', run: 'r', turn: 1, attempt: 1, done: false, input: 'x' };
 const countTo = (value: number) => patch({ op: 'replace', path: '/count', value });
 
-test('what is no client, and a prefix with braces, are refused', () => {
+test('what is no client, a prefix with braces, and options that are none are refused', () => {
   const refusal = expect.objectContaining({ code: 'INVALID_VALUE' });
+  for (const options of [undefined, null, 'redis://'])
+    expect(() => new RedisSessionStore(options as never)).toThrow(refusal);
   for (const client of [undefined, null, {}, 'redis://', { sendCommand: 1 }])
     expect(() => new RedisSessionStore({ client } as never)).toThrow(refusal);
   for (const keyPrefix of ['{a}', 'a{', '}'])

@@ -18,6 +18,19 @@ describe('opening', () => {
     await store.close();
   });
 
+  test.skipIf(process.platform !== 'linux')(
+    'a folder that cannot be made is told, also where nothing can',
+    async () => {
+      for (const folder of ['/proc/a/b', '/dev/null/a']) {
+        const store = new SqliteSessionStore({ path: join(folder, 'sessions.db') });
+        await expect(store.load('session')).rejects.toMatchObject({
+          code: 'STORE_FAILED',
+          cause: { syscall: 'mkdir' },
+        });
+      }
+    },
+  );
+
   test('the log is written ahead, and its commits are flushed', async () => {
     for (const Client of Object.values(clients)) {
       if (Client === undefined) continue;
@@ -37,8 +50,13 @@ describe('opening', () => {
     expect(database.prepare('PRAGMA busy_timeout').get()).toMatchObject({ timeout: 1_234 });
   });
 
-  test.each<[string, object]>([
+  test.each<[string, unknown]>([
+    ['nothing', undefined],
+    ['null', null],
+    ['a path without a name', 'sessions.db'],
     ['a busy timeout that is no number', { path: 'x', busyTimeoutMs: 0.5 }],
+    ['a busy timeout that SQLite would take for none', { path: 'x', busyTimeoutMs: 2 ** 31 }],
+    ['a busy timeout below none', { path: 'x', busyTimeoutMs: -1 }],
     ['no path', {}],
     ['an empty path', { path: '' }],
     ['a path with NUL', { path: 'x\0y' }],
