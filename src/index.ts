@@ -81,6 +81,7 @@ export {
 export { type ToGenkitStoreOptions, toGenkitStore } from './genkit/to-genkit-store.js';
 export { type AgentBackendOptions, type AgentBackendSession, agentBackend } from './host/agent-backend.js';
 export type { Clock } from './internal/clock.js';
+export type { PatchOperation } from './internal/patch.js';
 export type {
   EventPeek,
   OpenOptions,
@@ -90,7 +91,7 @@ export type {
   ProviderTurn,
   RequestResponseProvider,
   StreamingProvider,
-  Terminal,
+  TerminalState,
   ToolDecision,
   ToolResult,
   ToolUse,
@@ -100,9 +101,15 @@ export type { Session, StateRecipe } from './session/session.js';
 export type { ForkOptions, SessionSnapshot, Sessions } from './session/sessions.js';
 export type {
   AbortListener,
+  AcceptedInput,
   FeedEntries,
   FeedPage,
   RunFeed,
+  SessionChange,
+  SessionLease,
+  SessionParent,
+  SessionSave,
   SessionStore,
   SessionSummary,
+  StoredSession,
 } from './session/store.js';

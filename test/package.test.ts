@@ -120,13 +120,23 @@ describe('the tarball', () => {
 
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  it('holds the built entries, the schemas and the documents, and nothing else', () => {
+  it('holds the built entries, the schemas, the documents and the samples, and nothing else', () => {
     const allowed =
-      /^(dist\/.+\.(js|cjs|d\.ts|d\.cts)|schemas\/([\w-]+\.json|README\.md)|README\.md|LICENSE|CHANGELOG\.md|package\.json)$/;
+      /^(dist\/.+\.(js|cjs|d\.ts|d\.cts)|schemas\/([\w-]+\.json|README\.md)|docs\/.+\.md|samples\/.+\.(ts|mjs|md)|README\.md|LICENSE|CHANGELOG\.md|package\.json)$/;
     const built = entries.flatMap(({ name }) => ['js', 'cjs', 'd.ts', 'd.cts'].map((kind) => `dist/${name}.${kind}`));
     const wanted = ['dist/bin.js', 'README.md', 'LICENSE', 'CHANGELOG.md', 'schemas/agent-output.json', ...built];
     expect(files.filter((path) => !allowed.test(path))).toEqual([]);
     expect(wanted.filter((path) => !files.includes(path))).toEqual([]);
+  });
+
+  it('has documents that link to nothing it does not hold', () => {
+    const pages = files.filter((path) => path.endsWith('.md'));
+    const targets = pages.flatMap((page) => {
+      const links = readFileSync(join(installed, page), 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g);
+      return [...links].map(([, path = '']) => posix.join(posix.dirname(page), path));
+    });
+    expect(targets.length).toBeGreaterThan(pages.length);
+    expect(targets.filter((path) => !files.includes(path))).toEqual([]);
   });
 
   it('gives publint nothing to report', async () => {

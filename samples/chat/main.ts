@@ -1,5 +1,4 @@
 /** The terminal chat: `npm start`, or `npm start -- --session ID` to go on where you were. */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SqliteSessionStore } from 'genkitx-agent/stores/sqlite';
 import { defineChat } from './agent.js';
@@ -17,7 +16,7 @@ async function main(options: Options): Promise<void> {
     for (const listener of process.listeners(signal as NodeJS.Signals)) process.off(signal, listener);
   }
   // What people say to a model is nobody else's business.
-  await mkdir(options.data, { recursive: true, mode: 0o700 });
+  process.umask(0o077);
   const store = new SqliteSessionStore({ path: join(options.data, 'chat.db') });
   const terminal = new Terminal(process.stdin, process.stdout);
   const conversation = new Conversation(defineChat(ai, store), {
@@ -47,7 +46,7 @@ async function main(options: Options): Promise<void> {
 
 try {
   const options = readOptions(process.argv.slice(2), process.env);
-  if (options.help) console.log(usage);
+  if (options.help) console.log(usage(process.env));
   else await main(options);
 } catch (error) {
   process.stderr.write(`${reasonOf(error)}\n`);

@@ -3,11 +3,12 @@ import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
-export const usage = `Usage: npm start -- [--session ID] [--data DIR]
+/** What can be said, and where sessions are kept otherwise. */
+export const usage = (env: NodeJS.ProcessEnv): string => `Usage: npm start -- [--session ID] [--data DIR]
 
   --session ID   go on with this session; a new id begins one
-  --data DIR     where the sessions are kept, instead of ${defaultFolder({})}
-  --help         this text
+  --data DIR     where the sessions are kept, instead of ${defaultFolder(env)}
+  -h, --help     this text
 
 With GEMINI_API_KEY in the environment you talk to Gemini, without it to a small offline model.`;
 
@@ -27,14 +28,18 @@ export function readOptions(args: string[], env: NodeJS.ProcessEnv): Options {
   try {
     return optionsIn(args, env);
   } catch (error) {
-    throw new TypeError(`${error instanceof Error ? error.message : error}\n\n${usage}`, { cause: error });
+    throw new TypeError(`${error instanceof Error ? error.message : error}\n\n${usage(env)}`, { cause: error });
   }
 }
 
 function optionsIn(args: string[], env: NodeJS.ProcessEnv): Options {
   const { values } = parseArgs({
     args,
-    options: { session: { type: 'string' }, data: { type: 'string' }, help: { type: 'boolean', default: false } },
+    options: {
+      session: { type: 'string' },
+      data: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
   });
   for (const name of ['session', 'data'] as const) {
     if (values[name] === '') throw new TypeError(`Option '--${name}' must not be empty`);

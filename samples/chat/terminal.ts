@@ -33,6 +33,8 @@ export class Terminal {
     this.#reader.on('close', () => {
       this.#hasEnded = true;
     });
+    // Ctrl-Z and `fg`: readline comes back paused, and a paused one lets the process end.
+    this.#reader.on('SIGCONT', () => this.#reader.resume());
     // Taken at once: from here on no line is lost, however long an answer takes.
     this.#lines = this.#reader[Symbol.asyncIterator]();
     // Nobody reads any more (`npm start | head`): there is no one left to talk to.

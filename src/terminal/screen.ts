@@ -63,6 +63,8 @@ export class Screen {
     this.#reader.on('close', () => {
       this.#hasEnded = true;
     });
+    // Ctrl-Z and `fg`: readline comes back paused, and a paused one lets the process end.
+    this.#reader.on('SIGCONT', () => this.#reader.resume());
     // Taken at once: from here on no line is lost, however long a command takes.
     this.#lines = this.#reader[Symbol.asyncIterator]();
     // Nobody reads any more (`| head`): there is no one left to talk to.

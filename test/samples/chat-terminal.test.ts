@@ -51,11 +51,13 @@ function sitDown(answer: Answer, { isTTY = true } = {}) {
 
 const ctrlC = '\x03';
 const ctrlD = '\x04';
+const ctrlZ = '\x1a';
 /** How readline draws the prompt. */
 const freshPrompt = '\x1b[0J> ';
 
 afterEach(() => {
   vi.useRealTimers();
+  vi.restoreAllMocks();
 });
 
 describe('a terminal', () => {
@@ -101,6 +103,22 @@ describe('a terminal', () => {
     await screen.until(`${freshPrompt}thr`);
     press('ee\r');
     await screen.until('you said: three\n');
+    press(ctrlD);
+    await left;
+  });
+
+  it('goes on after Ctrl-Z and fg', async () => {
+    const kill = vi.spyOn(process, 'kill').mockReturnValue(true);
+    const { screen, press, left } = sitDown(echo);
+    await screen.until(freshPrompt);
+    press('still');
+    await screen.until('still');
+    press(ctrlZ);
+    await vi.waitFor(() => expect(kill).toHaveBeenCalledWith(process.pid, 'SIGTSTP'));
+    process.emit('SIGCONT');
+    await screen.until(`${freshPrompt}still`);
+    press(' there\r');
+    await screen.until('you said: still there\n');
     press(ctrlD);
     await left;
   });
@@ -252,6 +270,13 @@ describe('the command line', () => {
     expect(readOptions([], { XDG_STATE_HOME: '/state' }).data).toBe('/state/genkitx-agent');
     expect(readOptions([], { XDG_STATE_HOME: 'relative' }).data).toMatch(/\/\.local\/state\/genkitx-agent$/);
     expect(readOptions(['--data', '/d'], {}).data).toBe('/d');
+  });
+
+  it('shows its usage, with the folder that is meant', () => {
+    expect(readOptions(['-h'], {}).help).toBe(true);
+    expect(() => readOptions(['--nonsense'], { XDG_STATE_HOME: '/state' })).toThrow(
+      'instead of /state/genkitx-agent\n',
+    );
   });
 
   it('says what to type to come back, as a shell reads it', () => {

@@ -1,6 +1,6 @@
 /** The terminal chat, as people use it: in a pipe, at a terminal, with Ctrl-C, and with Gemini's plugins. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
@@ -55,6 +55,7 @@ describe('in a pipe', () => {
     expect(first.output).not.toContain('not asked');
     const session = sessionOf(first.output);
     expect(first.output).toContain(`npm start -- --data ${data} --session ${session}\n`);
+    for (const path of [data, join(data, 'chat.db')]) expect(statSync(path).mode & 0o077).toBe(0);
 
     await using second = new Program('npm', ['start', '--silent', '--', '--data', data, '--session', session], {
       env: offline,

@@ -1,13 +1,18 @@
 /** Ctrl-C, the prompt, and what is shown while somebody types. */
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { settled } from '../host/harness.js';
 import { screenOf, sitDown } from './harness.js';
 
 const ctrlC = '\x03';
 const ctrlD = '\x04';
+const ctrlZ = '\x1a';
 /** How readline draws the prompt. */
 const freshPrompt = '\x1b[0J> ';
 const never = [{ type: 'text', text: 'so far ' }, new Promise<undefined>(() => {})] as const;
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 describe('at a terminal', () => {
   it('prompts, shows what is typed, and leaves with Ctrl-D', async () => {
@@ -36,6 +41,22 @@ describe('at a terminal', () => {
     await shown.until(`${freshPrompt}list`);
     type('\r');
     await shown.until('\nwriter\n');
+    type(ctrlD);
+    await left;
+  });
+
+  it('goes on after Ctrl-Z and fg', async () => {
+    const kill = vi.spyOn(process, 'kill').mockReturnValue(true);
+    const { shown, type, left } = sitDown({ isTTY: true });
+    await shown.until(freshPrompt);
+    type('not');
+    await shown.until('not');
+    type(ctrlZ);
+    await vi.waitFor(() => expect(kill).toHaveBeenCalledWith(process.pid, 'SIGTSTP'));
+    process.emit('SIGCONT');
+    await shown.until(`${freshPrompt}not`);
+    type('hing\r');
+    await shown.until('nothing');
     type(ctrlD);
     await left;
   });
