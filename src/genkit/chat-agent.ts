@@ -31,6 +31,7 @@ import type { Launch, RunScope } from '../agent/runtime.js';
 import type { RunConnection } from '../connection/run-connection.js';
 import { AgentFlowError, InvalidValueError, toAgentFlowError } from '../errors.js';
 import type { Sessions } from '../session/sessions.js';
+import { streamOf } from './action-stream.js';
 import { wireError } from './chat/answer.js';
 import { assertMeantFor, openingOf } from './chat/init.js';
 import { observedContext } from './chat/observed-run.js';
@@ -135,6 +136,7 @@ function carrierOf(ai: Genkit, registry: Registry, face: Face): GenkitOwnAgent['
 function register(ai: Genkit, type: ActionType, action: Action): void {
   const { run } = action;
   action.run = (input, options) => run(input, options).catch(rejectTold);
+  action.stream = streamOf(action.run);
   action.__registry = undefined;
   ai.registry.registerAction(type, action);
 }

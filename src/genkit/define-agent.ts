@@ -28,8 +28,6 @@ export interface GenkitAgent<State, In, Out, Stream, Init = State, Sent = In>
   readonly chatAgent: ChatAgent<State>;
 }
 
-const names = new WeakMap<object, Set<string>>();
-
 /**
  * Defines an agent and registers it with Genkit as a bidi flow. All its types come from the schemas.
  *
@@ -78,7 +76,7 @@ export function defineAgent<
     Sent
   >;
   const definition = agentDefinition(config);
-  claimName(ai, definition.name);
+  assertNameIsFree(ai, definition.name);
   tellOfAbsentTelemetryOnce();
   const core = new AgentCore<
     State,
@@ -137,11 +135,9 @@ function withChat<State, Rest extends object>(
 }
 
 /** Genkit itself lets the last definition of a name win, with no more than a line in the log. */
-function claimName(ai: Genkit, name: string): void {
-  const taken = names.get(ai) ?? new Set();
-  if (taken.has(name))
-    throw new InvalidValueError('option', [
-      { path: 'name', expected: 'a name no other agent has', received: JSON.stringify(name) },
-    ]);
-  names.set(ai, taken.add(name));
+function assertNameIsFree({ flows }: Genkit, name: string): void {
+  if (flows.every(({ __action }) => __action.name !== name)) return;
+  throw new InvalidValueError('option', [
+    { path: 'name', expected: 'a name no other agent or flow has', received: JSON.stringify(name) },
+  ]);
 }

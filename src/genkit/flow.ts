@@ -9,8 +9,10 @@ import { checked } from '../agent/checks.js';
 import type { AgentDefinition } from '../agent/definition.js';
 import type { Launch, RunScope } from '../agent/runtime.js';
 import type { RunConnection } from '../connection/run-connection.js';
-import { InvalidValueError, toAgentFlowError } from '../errors.js';
+import { type AgentFlowError, isAgentFlowError, toAgentFlowError } from '../errors.js';
+import { streamOf } from './action-stream.js';
 import { type AgentFlow, CarriedRun } from './carried-run.js';
+import { inputsUntil } from './inputs-until.js';
 import { withTurnSpans } from './spans.js';
 import { rejectTold } from './told-errors.js';
 
@@ -60,6 +62,7 @@ export function defineAgentFlow<State, In, Out, Chunk, Stream, Sent>(
     const isOfOurs = (options as Partial<SideChannel> | undefined)?.inputStream instanceof CarriedRun;
     return isOfOurs ? running : running.catch(rejectTold);
   };
+  flow.stream = streamOf(flow.run);
   return flow;
 }
 
@@ -95,12 +98,9 @@ async function serve<State, Out, Stream, Sent>(
   return output;
 }
 
-async function closeSource(source: AsyncIterator<unknown>): Promise<void> {
-  try {
-    await source.return?.();
-  } catch {
-    // The run is over; what its source thinks of that changes nothing.
-  }
+/** Is it this input that the agent will not have, and not the end of the run? */
+function isRefusal(error: unknown): error is AgentFlowError {
+  return isAgentFlowError(error) && ['INVALID_VALUE', 'INVALID_SCHEMA', 'TURN_BUSY'].includes(error.code);
 }
 
 /**
@@ -111,19 +111,15 @@ async function feed<Sent, Stream, Output>(
   connection: RunConnection<Sent, Stream, Output>,
   inputs: AsyncIterable<Sent>,
 ): Promise<void> {
-  const source = inputs[Symbol.asyncIterator]();
-  const ended = connection.done.then((): IteratorResult<Sent, undefined> => ({ value: undefined, done: true }));
   let served = 0;
   let refusal: unknown;
   try {
-    for (;;) {
-      const next = await Promise.race([source.next(), ended]);
-      if (next.done) break;
+    for await (const input of inputsUntil(connection.done, inputs)) {
       try {
-        await connection.send(next.value);
+        await connection.send(input);
         served += 1;
       } catch (error) {
-        if (!(error instanceof InvalidValueError)) break;
+        if (!isRefusal(error)) break;
         refusal ??= error;
         logger.warn(`An input was refused: ${error.message}`);
       }
@@ -134,5 +130,4 @@ async function feed<Sent, Stream, Output>(
   }
   if (served === 0 && refusal !== undefined) connection.fail(toAgentFlowError(refusal));
   else connection.close();
-  await closeSource(source);
 }

@@ -1,5 +1,6 @@
 /** A Genkit session store for agents of ours: `defineAgent(ai, { store: fromGenkitStore(new FileSessionStore(folder)) })`. */
 import type { SessionStore as GenkitSessionStore } from 'genkit/beta';
+import { assertHas } from '../agent/checks.js';
 import { type Clock, systemClock } from '../internal/clock.js';
 import { KeyedMutex } from '../internal/keyed-mutex.js';
 import type { SessionStore } from '../session/store.js';
@@ -44,9 +45,12 @@ const limits: GenkitStoreLimits = {
  * A Genkit store (`InMemorySessionStore`, `FileSessionStore`, `FirestoreSessionStore`) as a `SessionStore`, for one process:
  * see {@link GenkitStoreLimits}. It keeps the public suite `testSessionStore` but for what must outlive the process.
  * Sessions saved through it are not those of Genkit's agents on the same store, and not to be read by them.
+ *
+ * Throws `InvalidValueError` for what is no store of Genkit's.
  */
 export function fromGenkitStore(store: GenkitSessionStore, options: FromGenkitStoreOptions = {}): GenkitBackedStore {
   const { clock = systemClock } = options;
+  assertHas(store, 'store', ['getSnapshot', 'saveSnapshot'], "one of Genkit's session stores");
   const here = shared.get(store) ?? { leases: new ProcessLeases(), locks: new KeyedMutex() };
   shared.set(store, here);
   const scopes = new Recent<GenkitBacked>(rememberedTenants);

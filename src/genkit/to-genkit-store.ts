@@ -6,7 +6,7 @@ import type {
   SnapshotMutator,
 } from 'genkit/beta';
 import { v4 as uuid } from 'uuid';
-import { assertWhole } from '../agent/checks.js';
+import { assertHas, assertOneOf, assertWhole } from '../agent/checks.js';
 import { InvalidValueError } from '../errors.js';
 import { type Clock, systemClock } from '../internal/clock.js';
 import { type Hold, holdSession } from '../session/lease.js';
@@ -50,6 +50,8 @@ export interface ToGenkitStoreOptions {
  * state every time.
  *
  * Sessions of Genkit's agents and of `defineAgent` may be in one store, but are not each other's to read.
+ *
+ * Throws `InvalidValueError` for an option that cannot work, and for what is no store of ours.
  */
 export function toGenkitStore<S = unknown>(
   store: SessionStore,
@@ -59,6 +61,8 @@ export function toGenkitStore<S = unknown>(
   for (const [name, value] of Object.entries({ ...options, pollMs, leaseTtlMs })) {
     if (name.endsWith('Ms') || name === 'keepVersions') assertWhole(value, name, 1);
   }
+  assertOneOf(onBranch, 'onBranch', ['refuse', 'keep']);
+  assertHas(store, 'store', ['acquire', 'load', 'save'], 'a SessionStore');
   // Genkit's type parameter only says what a caller takes `custom` for.
   return new GenkitFacingStore(store, { ...options, pollMs, leaseTtlMs, clock, onBranch }) as GenkitSessionStore<S>;
 }

@@ -4,7 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import { GenkitError } from 'genkit';
-import { isAgentFlowError } from '../errors.js';
+import { type AgentFlowError, isAgentFlowError } from '../errors.js';
 
 /**
  * The error to reject with where an action of ours is served: errors of ours, and Genkit's own that a handler threw, with
@@ -28,7 +28,7 @@ type Told = Pick<ConstructorParameters<typeof GenkitError>[0], 'status' | 'messa
 function whatToTell(error: Error): Told | undefined {
   const own = isAgentFlowError(error) ? error : undefined;
   if (own === undefined || own.code === 'HANDLER_FAILED') {
-    const thrown = own === undefined ? error : own.cause;
+    const thrown = own === undefined ? error : genkitCauseOf(own);
     if (!isGenkitError(thrown)) return undefined;
     return { status: thrown.status, message: thrown.originalMessage, detail: thrown.detail };
   }
@@ -40,6 +40,11 @@ function whatToTell(error: Error): Told | undefined {
 function kept(error: Error): object {
   const { stack, traceId, ignoreFailedSpan }: Error & { traceId?: unknown; ignoreFailedSpan?: unknown } = error;
   return { stack, traceId, ignoreFailedSpan };
+}
+
+/** The error of Genkit's class that a handler threw, if it was one: its details are made for the caller. */
+export function genkitCauseOf({ code, cause }: AgentFlowError): GenkitError | undefined {
+  return code === 'HANDLER_FAILED' && isGenkitError(cause) ? cause : undefined;
 }
 
 /** True for both of Genkit's builds, where `instanceof` is not. */

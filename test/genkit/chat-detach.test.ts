@@ -1,4 +1,5 @@
 /** Turns of a Genkit chat that go on in the background. */
+import { UserFacingError } from 'genkit/beta';
 import { describe, expect, test } from 'vitest';
 import { Deferred } from '../../src/internal/deferred.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
@@ -78,6 +79,19 @@ describe('detach', () => {
       error: { status: 'INTERNAL', message: 'as asked' },
     });
     expect(await chatAgent.abort(snapshotId)).toBe('failed');
+  });
+
+  test('so is one whose details no store could keep', async () => {
+    const { work, open } = gated(async () => {
+      throw new UserFacingError('NOT_FOUND', 'as asked', { place: 7, at: new Date(), self: () => {} });
+    });
+    const { chatAgent } = defineTalker(work, { store: new MemorySessionStore() });
+    const { output } = await converse(chatAgent, [inBackground('this')], { sessionId: 'mine' });
+    open();
+    await converse(chatAgent, [], { sessionId: 'mine' });
+    const snapshot = await chatAgent.getSnapshot(output.snapshotId ?? '');
+    expect(snapshot).toMatchObject({ status: 'failed', error: { status: 'NOT_FOUND' } });
+    expect(snapshot?.error?.details).toEqual({ place: 7 });
   });
 
   test('a task can be aborted, and is then over', async () => {

@@ -93,19 +93,22 @@ describe('state', () => {
   });
 });
 
-test('an input that a process left behind when it died is answered first, and then the client’s', async () => {
-  const own = store();
-  const agent = echoAgent(own);
-  await converse(agent.chatAgent, [], { sessionId: 'mine' });
-  const lease = (await own.acquire('mine', { owner: 'dead', ttlMs: 1_000 })) ?? expect.fail();
-  await own.accept(lease, { id: 'i', run: 'dead', turn: 1, attempt: 1, done: false, input: 'left' });
-  await own.release(lease);
-  const { chunks, output } = await converse(agent.chatAgent, ['new'], { sessionId: 'mine' });
-  expect([textOf(chunks), turnEnds(chunks).length]).toEqual(['you said leftyou said new', 1]);
-  expect(output.message?.content).toEqual([{ text: 'you said new' }]);
-  const snapshot = await agent.chatAgent.getSnapshot(output.snapshotId ?? '');
-  expect(textsOf(snapshot?.state?.messages)).toEqual(['left', 'you said left', 'new', 'you said new']);
-});
+test.each(['queue', 'reject', 'interrupt'] as const)(
+  'an input that a process left behind when it died is answered first, and then the client’s: %s',
+  async (sendPolicy) => {
+    const own = store();
+    const agent = defineTalker(echo, { store: own, sendPolicy });
+    await converse(agent.chatAgent, [], { sessionId: 'mine' });
+    const lease = (await own.acquire('mine', { owner: 'dead', ttlMs: 1_000 })) ?? expect.fail();
+    await own.accept(lease, { id: 'i', run: 'dead', turn: 1, attempt: 1, done: false, input: 'left' });
+    await own.release(lease);
+    const { chunks, output } = await converse(agent.chatAgent, ['new'], { sessionId: 'mine' });
+    expect([textOf(chunks), turnEnds(chunks).length]).toEqual(['you said leftyou said new', 1]);
+    expect(output.message?.content).toEqual([{ text: 'you said new' }]);
+    const snapshot = await agent.chatAgent.getSnapshot(output.snapshotId ?? '');
+    expect(textsOf(snapshot?.state?.messages)).toEqual(['left', 'you said left', 'new', 'you said new']);
+  },
+);
 
 describe('failures', () => {
   const fragile = (keepVersions?: number) =>

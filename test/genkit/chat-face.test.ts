@@ -1,8 +1,9 @@
 /** An agent as a Genkit chat: what Genkit lists, turns, chunks and outputs, as Genkit's own agents do them. */
 import { MessageSchema } from 'genkit';
-import { genkit, z } from 'genkit/beta';
+import { genkit, UserFacingError, z } from 'genkit/beta';
 import { describe, expect, test } from 'vitest';
 import { defineAgent, InvalidValueError } from '../../src/index.js';
+import { Deferred } from '../../src/internal/deferred.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { converse, defineTalker, echo, echoAgent, say, textOf } from '../support/chat.js';
 
@@ -107,6 +108,31 @@ describe('turns', () => {
     });
   });
 
+  test('a handler that throws before it takes the input is told with what it threw', async () => {
+    const config = { name: 'closed', inputSchema: z.string(), streamSchema: z.string() };
+    const agent = defineAgent(genkit({}), config, async () => {
+      throw new UserFacingError('UNAUTHENTICATED', 'who are you?', { hint: 'sign in' });
+    });
+    expect((await converse(agent.chatAgent, ['hello?'])).output).toMatchObject({
+      finishReason: 'failed',
+      error: { status: 'UNAUTHENTICATED', message: 'UNAUTHENTICATED: who are you?', details: { hint: 'sign in' } },
+    });
+  });
+
+  test('a source of inputs that never ends is closed when the agent is done with it', async () => {
+    const closed = new Deferred<void>();
+    const close = () => {
+      closed.resolve();
+      throw new TypeError('cannot be closed');
+    };
+    const inputStream = { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}), return: close }) };
+    const config = { name: 'leaves', inputSchema: z.string(), streamSchema: z.string() };
+    const agent = defineAgent(genkit({}), config, async () => ({ output: 'done' }));
+    const { result } = await agent.chatAgent.run(undefined, { inputStream });
+    expect(result).toMatchObject({ finishReason: 'stop', message: { content: [{ text: 'done' }] } });
+    await closed.promise;
+  });
+
   test('what the handler returns is the answer where nothing was streamed', async () => {
     const config = { name: 'quiet', inputSchema: z.string(), streamSchema: z.string(), outputSchema: z.string() };
     const agent = defineAgent(genkit({}), config, async ({ turns }) => {
@@ -171,6 +197,20 @@ describe('translated agents', () => {
     const { chunks, output } = await converse(agent.chatAgent, ['really']);
     expect(chunks.filter(({ modelChunk }) => modelChunk)).toHaveLength(2);
     expect(output.message?.content).toEqual([{ text: 'really? yes' }]);
+  });
+
+  test('every chunk is translated, whatever it is', async () => {
+    const values = ['', 0, false, null];
+    const schemas = { inputSchema: z.string(), streamSchema: z.unknown() };
+    const toChunk = (value: unknown) => ({ content: [{ text: `${value}, ` }] });
+    const agent = defineAgent(genkit({}), { name: 'falsy', ...schemas, toChunk }, async ({ turns, responder }) => {
+      await turns(async () => {
+        for (const value of values) await responder.send(value);
+      });
+      return { output: null };
+    });
+    const { output } = await converse(agent.chatAgent, ['go']);
+    expect(output.message?.content).toEqual([{ text: ', 0, false, null, ' }]);
   });
 
   test('an agent that speaks Genkit’s messages gets them whole', async () => {

@@ -11,6 +11,7 @@ import {
 } from 'genkit/beta';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { defineAgent, fromGenkitStore } from '../../src/index.js';
+import { MemorySessionStore } from '../../src/stores/memory.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
 import { testSessionStore } from '../../src/testing/session-store-suite.js';
 
@@ -99,6 +100,11 @@ describe('what a Genkit store cannot do', () => {
     const store = fromGenkitStore(broken);
     const lease = (await store.acquire('mine', { owner: 'one', ttlMs: 1_000 })) ?? expect.fail();
     await expect(store.save(lease, save)).rejects.toMatchObject({ code: 'STORE_FAILED', cause });
+  });
+
+  test('a store of ours is refused', () => {
+    const ours = new MemorySessionStore() as never;
+    expect(() => fromGenkitStore(ours)).toThrow(/"store" expected one of Genkit's session stores/);
   });
 });
 

@@ -1,6 +1,6 @@
 /** A store of ours under Genkit's own agents: processes, tenants, what it costs and what is left; and the agents themselves. */
 import type { SessionStore as GenkitSessionStore, SessionSnapshotInput } from 'genkit/beta';
-import { genkit, z } from 'genkit/beta';
+import { genkit, InMemorySessionStore, z } from 'genkit/beta';
 import { describe, expect, test, vi } from 'vitest';
 import { type SessionStore, toGenkitStore } from '../../src/index.js';
 import { Deferred } from '../../src/internal/deferred.js';
@@ -225,6 +225,10 @@ describe('what is kept', () => {
     for (const options of [{ pollMs: 0 }, { leaseTtlMs: 1.5 }, { keepVersions: -1 }]) {
       expect(() => toGenkitStore(new MemorySessionStore(), options)).toThrow(/a whole number of at least 1/);
     }
+    const misspelt = { onBranch: 'allow' } as never;
+    expect(() => toGenkitStore(new MemorySessionStore(), misspelt)).toThrow(/"onBranch" expected one of refuse, keep/);
+    const genkitsOwn = new InMemorySessionStore() as never;
+    expect(() => toGenkitStore(genkitsOwn)).toThrow(/"store" expected a SessionStore/);
   });
 });
 

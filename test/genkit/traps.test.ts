@@ -5,6 +5,7 @@
 import { genkit, z } from 'genkit';
 import { describe, expect, test } from 'vitest';
 import { type AgentHandler, defineAgent, type GenkitAgent } from '../../src/index.js';
+import { Deferred } from '../../src/internal/deferred.js';
 
 const ai = genkit({});
 let count = 0;
@@ -68,6 +69,7 @@ describe('traps of the runtime', () => {
     const chunks: unknown[] = [];
     await falsy.flow.run('go', { onChunk: (chunk) => chunks.push(chunk) });
     expect(chunks).toEqual(values);
+    expect(await collect(falsy.flow.stream('go').stream)).toEqual(values);
     connection.close();
   });
 
@@ -83,6 +85,34 @@ describe('traps of the runtime', () => {
     }
     connection.close();
     await expect(connection.output()).resolves.toMatchObject({ output: 'done' });
+  });
+
+  test('nor does it crash where a caller leaves the stream of the flow, or waits for nothing', async () => {
+    const [left, over] = [new Deferred<void>(), new Deferred<void>()];
+    const talking = agent(async ({ turns, responder }) => {
+      await turns(async () => {
+        await responder.send(1);
+        await left.promise;
+        await responder.send(2);
+        over.resolve();
+        throw new Error('nobody listens');
+      });
+      return { output: null };
+    });
+    for await (const chunk of talking.flow.stream('go').stream) {
+      expect(chunk).toBe(1);
+      break;
+    }
+    left.resolve();
+    await over.promise;
+    const { output, stream } = talking.flow.stream('go');
+    await expect(output).rejects.toThrow('nobody listens');
+    await expect(collect(stream)).rejects.toThrow('nobody listens');
+    const checking = defineAgent(ai, { name: 'checks-stream', inputSchema: z.number() }, async ({ turns }) => {
+      await turns(() => {});
+      return { output: null };
+    });
+    await expect(checking.flow.stream('one').output).rejects.toMatchObject({ status: 'INVALID_ARGUMENT' });
   });
 
   test('an error nobody waits for stays silent', async () => {
@@ -104,22 +134,28 @@ describe('traps of the runtime', () => {
   });
 
   test.each(['in process', 'through the flow'])('an abort reaches a handler that waits for input, %s', async (way) => {
-    let reason: unknown;
-    const waiting = agent(async ({ inputStream, signal }) => {
-      signal.addEventListener('abort', () => {
-        reason = signal.reason;
-      });
+    const [begun, told] = [new Deferred<void>(), new Deferred<unknown>()];
+    count += 1;
+    // Were it only left alone after a while, that would be too late for this test.
+    const config = { name: `trap-${count}`, abortGraceMs: 60_000 };
+    const waiting = defineAgent(ai, config, async ({ inputStream, signal }) => {
+      signal.addEventListener('abort', () => told.resolve(signal.reason));
+      begun.resolve();
       for await (const _ of inputStream);
       return { output: null };
     });
     const controller = new AbortController();
     const never: AsyncIterable<unknown> = { [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }) };
     const options = { abortSignal: controller.signal, inputStream: never };
-    const output = way === 'in process' ? waiting.streamBidi(options).output() : waiting.flow.run(undefined, options);
-    controller.abort('enough');
     const error = { code: 'RUN_ABORTED', status: 'CANCELLED', cause: 'enough' };
-    await expect(output).rejects.toMatchObject(way === 'in process' ? error : { status: 'CANCELLED', cause: error });
-    await expect.poll(() => reason === undefined || (reason as { code?: string }).code === 'RUN_ABORTED').toBe(true);
+    const ofFlow = { status: 'CANCELLED', cause: error };
+    const run = way === 'in process' ? waiting.streamBidi(options) : waiting.flow.stream(undefined, options);
+    const [output, chunks] = 'receive' in run ? [run.output(), run.receive()] : [run.output, run.stream];
+    await begun.promise;
+    controller.abort('enough');
+    await expect(output).rejects.toMatchObject('receive' in run ? error : ofFlow);
+    await expect(collect(chunks)).rejects.toMatchObject('receive' in run ? error : ofFlow);
+    expect(await told.promise).toMatchObject(error);
   });
 
   test('an aborted signal runs nothing', async () => {
@@ -203,6 +239,27 @@ describe('traps of the runtime', () => {
     connection.send(3);
     connection.close();
     expect((await connection.output()).output).toEqual([1, 3]);
+  });
+
+  test('nor does one that comes while the agent answers, where it takes none then', async () => {
+    const refused = new Deferred<void>();
+    const busy = defineAgent(ai, { name: 'busy', sendPolicy: 'reject' }, async ({ turns }) => {
+      const seen: unknown[] = [];
+      await turns(async (input) => {
+        seen.push(input);
+        await refused.promise;
+      });
+      return { output: seen };
+    });
+    async function* inputs() {
+      yield 1;
+      yield 2;
+      refused.resolve();
+      await new Promise((answered) => setImmediate(answered));
+      yield 3;
+    }
+    const { result } = await busy.flow.run(undefined, { inputStream: inputs() } as object);
+    expect(result.output).toEqual([1, 3]);
   });
 
   test('chunks are checked; an output need not be JSON in process', async () => {
@@ -322,11 +379,15 @@ describe('traps of the runtime', () => {
 
   test('a name is taken once', () => {
     defineAgent(ai, { name: 'taken' }, async () => ({ output: 1 }));
-    expect(() => defineAgent(ai, { name: 'taken' }, async () => ({ output: 2 }))).toThrow('a name no other agent has');
+    expect(() => defineAgent(ai, { name: 'taken' }, async () => ({ output: 2 }))).toThrow(
+      'a name no other agent or flow has',
+    );
+    ai.defineFlow('taken-by-a-flow', async () => 1);
+    expect(() => defineAgent(ai, { name: 'taken-by-a-flow' }, async () => ({ output: 2 }))).toThrow('or flow has');
   });
 
   test('a schema of Zod 4, which would switch all checks off, is refused', () => {
-    const zod4 = { _zod: {}, safeParse: () => ({ success: true }) };
+    const zod4 = { _zod: {}, _def: {}, safeParse: () => ({ success: true }) };
     expect(() => defineAgent(ai, { name: 'zod4', inputSchema: zod4 as never }, async () => ({ output: 1 }))).toThrow(
       expect.objectContaining({ code: 'INVALID_SCHEMA', status: 'INVALID_ARGUMENT' }),
     );

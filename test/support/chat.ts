@@ -20,7 +20,10 @@ export type ChatWork = (
 /** Remembers both sides of the talk and counts its turns; what it says beside that is up to `work`. */
 export function defineTalker(
   work: ChatWork,
-  options: Pick<AgentConfig, 'store' | 'clock' | 'leaseTtlMs' | 'keepVersions'> & { ai?: Genkit; name?: string } = {},
+  options: Pick<AgentConfig, 'store' | 'clock' | 'leaseTtlMs' | 'keepVersions' | 'sendPolicy'> & {
+    ai?: Genkit;
+    name?: string;
+  } = {},
 ) {
   const { ai = genkit({}), name = 'talker', ...rest } = options;
   const schemas = {

@@ -4,6 +4,7 @@ import { type AgentInput, AgentInputSchema } from 'genkit/beta';
 import { checked } from '../../agent/checks.js';
 import { InvalidValueError } from '../../errors.js';
 import { diff } from '../../internal/diff.js';
+import { inputsUntil } from '../inputs-until.js';
 
 /** Inputs in line for one chat. */
 export class ChatIntake {
@@ -17,15 +18,11 @@ export class ChatIntake {
    * @param onDetach called, and waited for, before an input that asks to be sent to the background is put in line
    */
   async fill(source: AsyncIterable<unknown>, runEnded: Promise<unknown>, onDetach: () => Promise<void>): Promise<void> {
-    const inputs = source[Symbol.asyncIterator]();
-    const ended = runEnded.then((): IteratorResult<unknown, undefined> => ({ value: undefined, done: true }));
     try {
-      for (;;) {
-        const next = await Promise.race([inputs.next(), ended]);
-        if (next.done) return;
+      for await (const value of inputsUntil(runEnded, source)) {
         // "Run" in the Dev UI without an input, and `run()` without one, open a chat and say nothing.
-        if (next.value === undefined || next.value === null) continue;
-        const input = checked(AgentInputSchema, next.value, 'input');
+        if (value === undefined || value === null) continue;
+        const input = checked(AgentInputSchema, value, 'input');
         if (input.detach) await onDetach();
         if (input.detach && input.message === undefined && input.resume === undefined) continue;
         this.#queue.push(input);
@@ -34,7 +31,6 @@ export class ChatIntake {
     } finally {
       this.#isClosed = true;
       this.#wake();
-      await Promise.resolve(inputs.return?.()).catch(() => {});
     }
   }
 

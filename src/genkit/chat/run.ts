@@ -1,9 +1,10 @@
 /** One run of an agent as a Genkit chat: inputs in Genkit's words become turns, and what comes of them Genkit's chunks. */
 import type { MessageData } from 'genkit';
 import type { AgentInput, AgentOutput, AgentStreamChunk, SessionState } from 'genkit/beta';
+import type { SendReceipt } from '../../../schemas/index.js';
 import type { Artifact, AgentOutput as OwnOutput } from '../../agent/agent.js';
 import type { RunConnection } from '../../connection/run-connection.js';
-import { AgentFlowError, toAgentFlowError } from '../../errors.js';
+import { AgentFlowError, isAgentFlowError, toAgentFlowError } from '../../errors.js';
 import { Deferred } from '../../internal/deferred.js';
 import type { Session } from '../../session/session.js';
 import { answerFromOutput, ChatAnswer, CustomPatches, isInterrupted, type TurnReason, wireError } from './answer.js';
@@ -145,7 +146,7 @@ export class ChatRun implements RunObserver {
   /** Sends an input and passes on what is said to it; inputs that a process before left behind are answered first. */
   async #converse(sent: unknown): Promise<void> {
     let turn: number | undefined;
-    const taken = this.#connection.send(sent).then((receipt) => {
+    const taken = this.#send(sent).then((receipt) => {
       turn = receipt.turn;
     });
     taken.catch(() => {});
@@ -157,6 +158,17 @@ export class ChatRun implements RunObserver {
       if (isAnswered) return;
       if (this.#hasEnded) return taken;
       this.#answer = new ChatAnswer();
+    }
+  }
+
+  /** Throws what ended the run, if it has ended: that it takes no more inputs is no answer. */
+  #send(sent: unknown): Promise<SendReceipt> {
+    try {
+      // One is sent when the one before is answered; what may still run then was left behind by another process.
+      return this.#connection.send(sent, { policy: 'queue' });
+    } catch (error) {
+      const isOver = isAgentFlowError(error) && error.code === 'CONNECTION_CLOSED';
+      throw isOver ? (error.cause ?? error) : error;
     }
   }
 
