@@ -157,7 +157,7 @@ export interface HandlerResult<Out> {
   readonly output: Out;
   /** Saved with the session before the run ends. */
   readonly artifacts?: readonly Artifact[];
-  /** What the whole run has used, as the handler counts it: nothing is counted here. */
+  /** What the whole run has used, as the handler counts it: nothing is counted here. Numbers from 0 up, as the output is checked. */
   readonly usage?: Usage;
 }
 

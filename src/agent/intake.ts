@@ -34,6 +34,7 @@ const noMore = { value: undefined, done: true } as const;
 export class Intake<In, Stream> implements InputTaker<In> {
   readonly #run: IntakeParts<In, Stream>;
   readonly #scope: RunScope;
+  /** The one that is open; or that has ended while its function still works, which is to hear of an abort all the same. */
   #turn: ActiveTurn<In, Stream> | undefined;
   #endTurnScope: ((error?: unknown) => void) | undefined;
   #turns = 0;
@@ -54,7 +55,12 @@ export class Intake<In, Stream> implements InputTaker<In> {
 
   /** The turn that is open. */
   get turn(): ActiveTurn<In, Stream> | undefined {
-    return this.#turn;
+    return this.#turn?.isOpen ? this.#turn : undefined;
+  }
+
+  /** The run is aborted. */
+  abort(error: AgentFlowError): void {
+    if (this.#turn?.isOpen || this.#turn?.isWorking) this.#turn.abort(error);
   }
 
   /** The handler works turn by turn: from here on a turn can be cut short. */
@@ -91,7 +97,7 @@ export class Intake<In, Stream> implements InputTaker<In> {
     }
     this.#reader = reader;
     this.#readsIn = readsIn;
-    if (this.#turn === undefined && this.#recording === undefined) this.#take();
+    if (this.turn === undefined && this.#recording === undefined) this.#take();
     else
       this.settle().then(
         () => this.#take(),
@@ -113,9 +119,10 @@ export class Intake<In, Stream> implements InputTaker<In> {
 
   /** Closes the books of the turn that is open, if one is, and waits until all books are closed. */
   async settle(error?: unknown): Promise<void> {
-    const turn = this.#turn;
-    this.#turn = undefined;
+    const { turn } = this;
     if (turn !== undefined) {
+      turn.isOpen = false;
+      if (!turn.isWorking) this.#turn = undefined;
       this.#endTurnScope?.(error);
       this.#endTurnScope = undefined;
       this.#run.inbox.turnEnded();
@@ -206,16 +213,19 @@ export class Intake<In, Stream> implements InputTaker<In> {
   }
 
   #asRunning(turn: ActiveTurn<In, Stream>): RunningTurn<In> {
+    let steered: Promise<void> | undefined;
     return {
       isListening: () => turn.isListening,
-      interrupt: (reason) => {
-        turn.interrupt(reason);
-        return this.#canInterrupt;
+      interrupt: (reason) => turn.interrupt(reason) && this.#canInterrupt,
+      steer: (entry, missed) => {
+        const steer = () => this.#steer(turn, entry, missed);
+        // In the order they were sent: what has an id is recorded first, which takes a while.
+        steered = steered === undefined ? steer() : steered.then(steer);
       },
-      steer: (entry, missed) => void this.#steer(turn, entry, missed),
     };
   }
 
+  /** Never rejects: what goes wrong is told to the sender. */
   async #steer(
     turn: ActiveTurn<In, Stream>,
     entry: WaitingInput<In>,

@@ -1,4 +1,6 @@
 /** One run of an agent: a session is opened, the handler reads and speaks, the result follows. */
+import { UsageSchema } from '../../schemas/index.js';
+import { z } from '../../schemas/zod.js';
 import type { Connection, SendPolicy } from '../connection/connection.js';
 import { Inbox } from '../connection/inbox.js';
 import { Outbox } from '../connection/outbox.js';
@@ -22,6 +24,9 @@ import { runTurns } from './turns.js';
 
 /** Ids a connection remembers by itself, to answer them without the store. */
 const rememberedIds = 10_000;
+
+/** What a result may say of its usage. Whatever else a model counts is passed on. */
+const SaidUsageSchema = z.object({ usage: UsageSchema.passthrough().optional() });
 
 /** What all runs of one agent share. */
 export interface AgentOfRuns<State, In, Out, Chunk, Stream, Sent> {
@@ -112,7 +117,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
   /** The run ends at once, whatever its handler is doing; that has a while to notice, and is then left alone. */
   onAbort(error: AgentFlowError): void {
     this.abort.abort(error);
-    this.#intake?.turn?.abort(error);
+    this.#intake?.abort(error);
     void this.scope?.ended?.(error);
     const { clock, abortGraceMs } = this.#agent.definition;
     if (!this.#isHandling) return;
@@ -157,11 +162,11 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
     const { definition } = this.#agent;
     this.#session = session;
     this.connection.hasSession = true;
-    this.#publisher = publish(definition, lease, this.connection, this.outbox);
     const intake = new Intake<In, Stream>(this, scope);
     this.#intake = intake;
     this.#isHandling = true;
     try {
+      this.#publisher = publish(definition, lease, this.connection, this.outbox);
       scope.sessionOpened(session.id);
       intake.replay(pending);
       this.abort.throwIfAborted();
@@ -228,6 +233,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
     if (session === undefined) throw new AgentFlowError('RUN_ENDED', 'The run has no session');
     const { sessionId } = this;
     const output: Out = checked(this.#agent.definition.outputSchema, result?.output, 'output');
+    const { usage } = checked(SaidUsageSchema, { usage: result?.usage }, 'output');
     await rememberArtifacts(session, result?.artifacts ?? []);
     await session.end(new AgentFlowError('RUN_ENDED', 'The run has ended: its session can no longer be changed'));
     const { artifacts, state } = session;
@@ -236,7 +242,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
       output,
       state,
       ...(artifacts.length === 0 ? {} : { artifacts }),
-      ...(result?.usage === undefined ? {} : { usage: result.usage }),
+      ...(usage === undefined ? {} : { usage }),
       finishReason: 'stop',
     };
   }
@@ -248,7 +254,8 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
     const saved = this.#session?.end(error ?? new AgentFlowError('RUN_ENDED', 'The run has ended'));
     await this.#intake?.finish(error);
     await saved;
-    await this.#publisher?.end(error);
+    // A feed that cannot be ended expires, too.
+    await this.#publisher?.end(error).catch(() => {});
     await this.#session?.release().catch(() => {});
   }
 }

@@ -19,6 +19,8 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
   readonly chunks: Stream[] = [];
   /** The ids of the inputs that steered it. */
   readonly steeredIds: string[] = [];
+  /** Until its books are closed. */
+  isOpen = true;
   readonly #onInterrupt: () => void;
   readonly #abort = new RunAbort();
   #listener: ((input: In) => void) | undefined;
@@ -44,6 +46,11 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
     return this.#interruption;
   }
 
+  /** Is its function still at work? */
+  get isWorking(): boolean {
+    return this.#phase === 'working';
+  }
+
   /** From here on the turn can be cut short; it is at once, if that was wanted before. */
   startWork(keepChunks: boolean): void {
     this.#phase = 'working';
@@ -67,12 +74,15 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
     return true;
   }
 
-  interrupt(reason?: unknown): void {
+  /** Cuts the turn short, now or as soon as it works; false when it has done its work uncut. */
+  interrupt(reason?: unknown): boolean {
     this.#wantedInterrupt ??= { reason };
-    if (this.#phase !== 'working' || this.#interruption !== undefined) return;
-    this.#interruption = new AgentFlowError('TURN_INTERRUPTED', 'The turn was cut short', { cause: reason });
-    this.abort(this.#interruption);
-    this.#onInterrupt();
+    if (this.#phase === 'working' && this.#interruption === undefined) {
+      this.#interruption = new AgentFlowError('TURN_INTERRUPTED', 'The turn was cut short', { cause: reason });
+      this.abort(this.#interruption);
+      this.#onInterrupt();
+    }
+    return this.#phase !== 'finished' || this.#interruption !== undefined;
   }
 
   /** The turn's function has returned: what is sent from here on is said about the turn, not by it. */

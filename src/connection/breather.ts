@@ -19,7 +19,9 @@ export class Breather {
     this.#steps += steps;
     if (this.#steps < stepsPerLook) return undefined;
     this.#steps = 0;
-    return systemClock.now() - this.#lastBreathAt < longestHogMs ? undefined : this.#break();
+    // A clock that was set back says nothing either.
+    const sinceLastBreathMs = Math.abs(systemClock.now() - this.#lastBreathAt);
+    return sinceLastBreathMs < longestHogMs ? undefined : this.#break();
   }
 
   #break(): Promise<void> {

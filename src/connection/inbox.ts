@@ -1,8 +1,10 @@
 /** The caller's side of the talk: inputs on their way to the agent, and what happens to one that comes while it answers. */
 import type { SendReceipt } from '../../schemas/index.js';
 import { AgentFlowError } from '../errors.js';
+import { systemClock } from '../internal/clock.js';
 import { Deferred } from '../internal/deferred.js';
 import type { SendPolicy } from './connection.js';
+import { KnownIds } from './known-ids.js';
 
 /** An input that waits for the agent. */
 export interface WaitingInput<In> {
@@ -34,11 +36,14 @@ export interface InputTaker<In> {
   taken(entry: WaitingInput<In> | undefined): void;
 }
 
+/** Inputs that are refused in one go: as many as nobody has to wait for. */
+const refusedAtOnce = 1_000;
+
 /** Inputs in line for one agent. */
 export class Inbox<In> {
   readonly #maxQueued: number;
   readonly #rememberedIds: number;
-  #known: Map<string, Promise<SendReceipt>> | undefined;
+  #known: KnownIds | undefined;
   /** Undefined while nothing waits: an empty list that was used still has its room. */
   #queue: WaitingInput<In>[] | undefined;
   #taker: InputTaker<In> | undefined;
@@ -82,7 +87,7 @@ export class Inbox<In> {
 
   /** Puts inputs of an earlier run ahead of everything. */
   replay(entries: readonly WaitingInput<In>[]): void {
-    for (const entry of entries) if (entry.id !== undefined) this.#remember(entry.id, entry.receipt.promise);
+    for (const { id, receipt } of entries) if (id !== undefined) this.#remember(id, receipt.promise);
     if (entries.length > 0) this.#queue = [...entries, ...(this.#queue ?? [])];
     this.#wakeTaker();
   }
@@ -123,7 +128,7 @@ export class Inbox<In> {
     this.close();
     const refused = this.#queue;
     this.#queue = undefined;
-    for (const { receipt } of refused ?? []) receipt.reject(error);
+    if (refused !== undefined) refuse(refused, error);
     this.#endStart(undefined);
   }
 
@@ -170,10 +175,8 @@ export class Inbox<In> {
   }
 
   #remember(id: string, receipt: Promise<SendReceipt>): void {
-    this.#known ??= new Map();
-    this.#known.set(id, receipt);
-    const oldest = this.#known.size > this.#rememberedIds ? this.#known.keys().next().value : undefined;
-    if (oldest !== undefined) this.#known.delete(oldest);
+    this.#known ??= new KnownIds(this.#rememberedIds);
+    this.#known.remember(id, receipt);
   }
 
   /** A step later, so that an input which is to come before others still can. */
@@ -190,6 +193,13 @@ export class Inbox<In> {
     this.#isStarting = entry !== undefined;
     taker.taken(entry);
   }
+}
+
+/** With breaks between, as tens of thousands would hold up whatever else there is to do. */
+function refuse(entries: readonly WaitingInput<unknown>[], error: AgentFlowError, from = 0): void {
+  const to = from + refusedAtOnce;
+  for (const { receipt } of entries.slice(from, to)) receipt.reject(error);
+  if (to < entries.length) systemClock.after(0, () => refuse(entries, error, to), { keepAlive: true });
 }
 
 function asDuplicate(receipt: Promise<SendReceipt>): Promise<SendReceipt> {

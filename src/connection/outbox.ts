@@ -75,7 +75,8 @@ export class Outbox<Stream> {
 
   /** All that was sent, for those who follow the run. */
   get log(): ChunkLog<Stream> {
-    this.#log ??= new ChunkLog(this.#bounds.replayChunks);
+    // The last entry at least: it says whether the turn has ended.
+    this.#log ??= new ChunkLog(Math.max(1, this.#bounds.replayChunks));
     return this.#log;
   }
 

@@ -143,7 +143,6 @@ function assertSendOptions({ id, policy }: { readonly id?: unknown; readonly pol
   }
   if (policy === undefined || (sendPolicies as readonly unknown[]).includes(policy)) return;
   const expected = `one of ${sendPolicies.join(', ')}`;
-  throw new InvalidValueError('option', [
-    { path: 'policy', expected, received: JSON.stringify(policy) ?? typeof policy },
-  ]);
+  const received = typeof policy === 'string' || policy === null ? JSON.stringify(policy) : typeof policy;
+  throw new InvalidValueError('option', [{ path: 'policy', expected, received }]);
 }

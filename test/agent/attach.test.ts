@@ -343,6 +343,7 @@ describe('abort', () => {
     [undefined, 'It was asked for from another process'],
     [new AgentFlowError('TURN_BUSY', 'too busy'), 'too busy'],
     [7, '7'],
+    [Object.assign(new TypeError(), { message: 7 }), '7'],
     [Symbol('why'), 'Symbol(why)'],
     [Object.create(null), 'It was asked for from another process'],
   ])('tells the reason as text: %s', async (reason, text) => {

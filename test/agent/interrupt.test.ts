@@ -101,6 +101,24 @@ describe('interrupt', () => {
     }
   });
 
+  it('is told that a turn has failed uncut, while that is being answered', async () => {
+    const answer = new Gate();
+    const agent = testAgent({}, async ({ turns }) => {
+      const fail = () => {
+        throw new TypeError('broke');
+      };
+      await turns(fail, { onError: () => answer.opened });
+      return { output: null };
+    });
+    const conn = agent.open();
+    await conn.send(1);
+    await quiet();
+    expect(await conn.interrupt()).toBe(false);
+    answer.open();
+    conn.close();
+    expect((await conn.done).finishReason).toBe('stop');
+  });
+
   it('is told that a loop written by hand cannot be cut short', async () => {
     const gate = new Gate();
     const agent = testAgent({}, async ({ inputStream }) => {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from '../../schemas/zod.js';
 import type { SendPolicy } from '../../src/connection/connection.js';
+import { AgentFlowError } from '../../src/errors.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { testAgent } from '../support/agents.js';
 import { UnsteadyStore } from '../support/unsteady-store.js';
@@ -194,6 +195,36 @@ describe('an input that steers and carries an id', () => {
       await again.output();
     }
     expect(agent.worked).toEqual(['stay', 'stay < left', 'stay again', 'stay again']);
+  });
+
+  it('arrives in the order in which it was sent, with and without an id', async () => {
+    const agent = agentWithDoor({ store: new UnsteadyStore(new MemorySessionStore()) });
+    const conn = agent.open({ sendPolicy: 'steer' });
+    await conn.send('stay');
+    const ids = ['1', undefined, '2', undefined];
+    const steered = ids.map((id, index) => conn.send(String(index), id === undefined ? {} : { id }));
+    for (const receipt of steered) expect(await receipt).toMatchObject({ turn: 1, steered: true });
+    agent.gate.open();
+    conn.close();
+    expect((await conn.output()).output).toEqual(['stay', 'stay < 0', 'stay < 1', 'stay < 2', 'stay < 3']);
+  });
+
+  it('can be sent again when the store could not record it', async () => {
+    const store = new UnsteadyStore(new MemorySessionStore());
+    const agent = agentWithDoor({ store });
+    const conn = agent.open({ sendPolicy: 'steer' });
+    await conn.send('stay');
+    const failure = new AgentFlowError('STORE_FAILED', 'away');
+    store.before = () => {
+      throw failure;
+    };
+    expect(await errorOf(conn.send('left', { id: '1' }))).toBe(failure);
+    store.before = () => {};
+    expect(await conn.send('left', { id: '1' })).toMatchObject({ steered: true, duplicate: false });
+    expect(await conn.send('left', { id: '1' })).toMatchObject({ steered: true, duplicate: true });
+    agent.gate.open();
+    conn.close();
+    expect((await conn.output()).output).toEqual(['stay', 'stay < left']);
   });
 
   it('is run on its own when the turn ended while it was being recorded', async () => {

@@ -5,6 +5,7 @@ import { AgentCore } from '../../src/agent/agent-core.js';
 import { agentDefinition } from '../../src/agent/definition.js';
 import type { Launch } from '../../src/agent/runtime.js';
 import { AgentFlowError, isAgentFlowError } from '../../src/errors.js';
+import type { RunFeed } from '../../src/session/store.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { launcher, testAgent } from '../support/agents.js';
 import { UnsteadyStore } from '../support/unsteady-store.js';
@@ -171,6 +172,33 @@ describe('a store that fails', () => {
     };
     const conn = testAgent({ store }, async () => ({ output: 1 })).open();
     expect((await conn.output()).output).toBe(1);
+  });
+});
+
+describe('a feed that fails', () => {
+  const silent = {
+    append: async () => {},
+    read: async () => undefined,
+    whenGrown: async () => {},
+    requestAbort: async () => false,
+  };
+  const deaf = (): never => {
+    throw new TypeError('no ears');
+  };
+  const ends = async (listenForAbort: RunFeed['listenForAbort']) => {
+    const store = Object.assign(new MemorySessionStore(), { feed: { ...silent, listenForAbort } });
+    const agent = testAgent({ store }, async () => ({ output: 1 }));
+    const open = () => agent.open({ sessionId: 's', onBusySession: 'reject' });
+    return [await open().done, await open().done];
+  };
+
+  it('to let go of a run fails it not, and keeps nobody from its session', async () => {
+    expect(await ends(() => deaf)).toMatchObject([{ finishReason: 'stop' }, { finishReason: 'stop' }]);
+  });
+
+  it('to take up a run fails it, and keeps nobody from its session', async () => {
+    const failed = { finishReason: 'failed', error: { code: 'HANDLER_FAILED', message: 'no ears' } };
+    expect(await ends(deaf)).toMatchObject([failed, failed]);
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { z } from '../../schemas/zod.js';
+import type { Usage } from '../../src/agent/agent.js';
 import { AgentFlowError } from '../../src/errors.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { echoAgent as echo, testAgent } from '../support/agents.js';
@@ -201,4 +202,31 @@ describe('a handler that fails', () => {
     expect(await conn.done).toEqual({ sessionId: 's', finishReason: 'failed', error });
     expect((await agent.sessions.get('s'))?.state).toEqual({ saved: true });
   });
+});
+
+describe('what a handler says of its usage', () => {
+  const using = (usage: unknown, store = new MemorySessionStore()) =>
+    testAgent({ store }, async () => ({
+      output: null,
+      artifacts: [{ name: 'note', parts: [{ text: 'kept' }] }],
+      usage: usage as Usage,
+    }));
+
+  it('is told with the output, as it was said', async () => {
+    const usage = { inputTokens: 3, costUsd: 0, thoughtsTokens: 2 };
+    const conn = using(usage).open();
+    expect((await conn.output()).usage).toEqual(usage);
+  });
+
+  it.each([null, 'much', { inputTokens: -1 }, { costUsd: Number.NaN }])(
+    'fails the run when it is %o, and nothing of the result is saved',
+    async (usage) => {
+      const agent = using(usage);
+      const conn = agent.open({ sessionId: 's' });
+      const error = await errorOf(conn.output());
+      expect(error).toMatchObject({ code: 'INVALID_VALUE', kind: 'output' });
+      expect(error).toMatchObject({ issues: [{ path: expect.stringMatching(/^usage/) }] });
+      expect((await agent.sessions.get('s'))?.artifacts).toEqual([]);
+    },
+  );
 });

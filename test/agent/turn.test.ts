@@ -29,13 +29,13 @@ describe('a turn', () => {
     const { active, interrupts } = turn();
     active.startWork(true);
     active.assertMaySend();
-    active.interrupt();
-    active.interrupt();
+    expect([active.interrupt(), active.interrupt()]).toEqual([true, true]);
     expect(interrupts).toEqual([1]);
     expect(active.signal.reason).toBe(active.interruption);
     expect(active.interruption).toMatchObject({ code: 'TURN_INTERRUPTED' });
     expect(() => active.assertMaySend()).toThrow(active.interruption);
     expect(active.finishWork()).toBe(true);
+    expect(active.interrupt()).toBe(true);
     active.assertMaySend();
   });
 
@@ -51,7 +51,7 @@ describe('a turn', () => {
     const { active, interrupts } = turn();
     active.startWork(false);
     expect(active.finishWork()).toBe(false);
-    active.interrupt();
+    expect(active.interrupt()).toBe(false);
     expect([active.signal.aborted, active.interruption, interrupts]).toEqual([false, undefined, []]);
   });
 

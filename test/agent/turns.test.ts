@@ -87,6 +87,22 @@ describe('turns', () => {
     expect(signals.map(({ aborted }) => aborted)).toEqual([false, true]);
     expect(signals[1]?.reason).toBe((await conn.done).error);
   });
+
+  it('fires the signal of a turn that works on after it has ended itself, and not when its work is done', async () => {
+    const signals: AbortSignal[] = [];
+    const agent = turnsAgent(async (input, { signal }, { responder }) => {
+      signals.push(signal);
+      await responder.endTurn();
+      if (input === 'tidies up') await new Promise(() => {});
+    });
+    for (const inputs of [['a'], ['b', 'tidies up']]) {
+      const conn = agent.open();
+      for (const input of inputs) void conn.send(input);
+      await quiet();
+      conn.abort();
+    }
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false, false, true]);
+  });
 });
 
 describe('a turn that fails', () => {

@@ -116,6 +116,16 @@ describe('ids', () => {
     expect(await inputs(inbox, 1)).toEqual(['b']);
   });
 
+  it('forgets the id of an input that was refused when it was taken', async () => {
+    const inbox = new Inbox<string>(10);
+    const first = inbox.send('a', 'id', 'queue');
+    const failure = new AgentFlowError('STORE_FAILED', 'away');
+    (await next(inbox))?.receipt.reject(failure);
+    expect(await errorOf(first)).toBe(failure);
+    void inbox.send('a again', 'id', 'queue');
+    expect(await inputs(inbox, 1)).toEqual(['a again']);
+  });
+
   it('knows the ids it replays', async () => {
     const inbox = new Inbox<string>(10);
     const entry = replayed('a', 'id');
@@ -147,6 +157,21 @@ describe('ids', () => {
     for (let id = 0; id < 10_001; id++) void inbox.send('a', String(id), 'queue');
     // A new one would be refused, as the line is full.
     expect(await stateOf(inbox.send('again', '0', 'queue'))).toBe('pending');
+  });
+});
+
+describe('the end', () => {
+  it('refuses all that wait; thousands of them a part at a time', async () => {
+    const inbox = new Inbox<string>(10_000);
+    const sent = Array.from({ length: 2_500 }, () => inbox.send('a', undefined, 'queue'));
+    const error = new AgentFlowError('RUN_ABORTED', 'stopped');
+    let refused = 0;
+    for (const receipt of sent) receipt.catch(() => (refused += 1));
+    inbox.end(error);
+    await Promise.resolve();
+    expect(refused).toBe(1_000);
+    for (const outcome of await Promise.allSettled(sent))
+      expect(outcome).toEqual({ status: 'rejected', reason: error });
   });
 });
 

@@ -41,6 +41,17 @@ describe('reading', () => {
     expect(await take(box.receive(), 1)).toEqual([1]);
   });
 
+  it('ends a turn once, also when nothing that was read is kept', async () => {
+    const box = outbox<number>({ replayChunks: 0 });
+    box.startTurn(1, 1);
+    // As many entries as are forgotten in one go.
+    for (let chunk = 0; chunk < 1_022; chunk++) void box.send(chunk);
+    box.endTurn(false);
+    await collect(box.receive());
+    box.endTurn(false);
+    expect(await stateOf(box.receive().next())).toBe('pending');
+  });
+
   it('goes on with what is left after a break', async () => {
     const box = outbox<number>();
     for (const chunk of [1, 2, 3, 4]) void box.send(chunk);

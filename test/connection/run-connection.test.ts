@@ -39,6 +39,16 @@ describe('a connection', () => {
     );
   });
 
+  it.each([null, 1n, 'later', Symbol('queue'), { toJSON: () => 'queue' }])(
+    'sends nothing by the policy %o',
+    (policy) => {
+      const { conn } = connect();
+      expect(() => conn.send('a', { policy: policy as never })).toThrow(
+        expect.objectContaining({ code: 'INVALID_VALUE', kind: 'option' }),
+      );
+    },
+  );
+
   it('has its output once the run has it, also when asked for long after', async () => {
     const { conn } = connect();
     const early = conn.output();

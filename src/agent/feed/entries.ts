@@ -44,10 +44,16 @@ export function toEndEntry({ turn, attempt, seq }: Place, { finishReason, error 
   return { at: [turn, attempt, seq], runEnd: { finishReason, ...errorOf(error) } };
 }
 
-/** An error as over the wire; details that are not JSON stay behind. */
+/** An error as over the wire; details that are not JSON, or cannot be read, stay behind. */
 function errorOf(error: unknown): { readonly error?: ErrorJson } {
   if (error === undefined) return {};
-  return { error: frozenJson(toAgentFlowError(error).toJSON(), () => {}) as ErrorJson };
+  const told = toAgentFlowError(error);
+  try {
+    return { error: frozenJson(told.toJSON(), () => {}) as ErrorJson };
+  } catch {
+    const { status, code, message } = told;
+    return { error: { status, code, message } };
+  }
 }
 
 /** An entry as it was read. Throws `STORE_CORRUPT` for what is none. */

@@ -181,7 +181,7 @@ function textOf(reason: unknown): string {
   const unsaid = 'It was asked for from another process';
   if (reason === undefined) return unsaid;
   try {
-    return reason instanceof Error ? reason.message : String(reason);
+    return String(reason instanceof Error ? reason.message : reason);
   } catch {
     // A value may be made so that it has no text; the run is to end all the same.
     return unsaid;

@@ -32,6 +32,20 @@ describe('an entry of the log', () => {
   });
 });
 
+test('the end of a run that failed with details that cannot be read', () => {
+  const details = {
+    get secret(): never {
+      throw new TypeError('no reading');
+    },
+  };
+  const error = new AgentFlowError('STORE_FAILED', 'away', { details });
+  const { status, code, message } = error;
+  expect(toEndEntry(place, { finishReason: 'failed', error })).toEqual({
+    at,
+    runEnd: { finishReason: 'failed', error: { status, code, message } },
+  });
+});
+
 test('the end of a run', () => {
   const error = new AgentFlowError('RUN_ABORTED', 'enough', { cause: new TypeError('secret') });
   const { status, code, message } = error;
