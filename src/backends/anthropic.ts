@@ -19,7 +19,7 @@ import { type AnthropicEvent, normalizeAnthropic, peekAnthropic, streamedMessage
 import { anthropicFailure } from './anthropic/failures.js';
 import type { Backend, BackendSessionOptions } from './backend.js';
 import { BackendError } from './backend-error.js';
-import { Conversation } from './conversation.js';
+import { Conversation, systemText } from './conversation.js';
 import { failure } from './failure.js';
 import { type BackendTool, type ModelSession, modelBackend } from './model-backend.js';
 import type { TelemetryOptions } from './telemetry.js';
@@ -135,10 +135,9 @@ export function anthropicProvider(
     async open({ sessionId, system, messages }) {
       if (sessionId !== undefined && messages === undefined) throw cannotResume();
       const given = conversationOf(messages ?? []);
-      const told = [options.system, system, given.system].filter((text) => text !== undefined && text !== '');
       const id = sessionId ?? `${name}-${uuid()}`;
       const left = startOfUnanswered(given.messages);
-      return new Conversation(id, told.length === 0 ? undefined : told.join('\n\n'), given.messages, left);
+      return new Conversation(id, systemText(options.system, system, given.system), given.messages, left);
     },
     sessionId: ({ id }) => id,
     userInput: (prompt) => ({ role: 'user', content: promptBlocks(prompt) }),

@@ -29,7 +29,7 @@ export interface BackendTurn<Session> {
 
 /**
  * One LLM. A session is the backend's own: an opaque value that is handed back to it, may be mutable, and is prompted
- * once at a time. The caller replaces its session with whatever `prompt` and `updateSession` return.
+ * once at a time; a turn that was cancelled counts as over, be its stream a moment from its end. The caller replaces its session with whatever `prompt` and `updateSession` return.
  */
 export interface Backend<Session = unknown> {
   /** Names the vendor in errors and telemetry (`gen_ai.provider.name`). */

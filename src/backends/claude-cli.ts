@@ -101,7 +101,8 @@ export function claudeCliBackend(options: ClaudeCliOptions = {}): Backend<Claude
           ...(isPiped ? { stdin: text } : {}),
         },
         limits,
-        signals: [signal, session.ending.signal],
+        session,
+        signal,
         telemetry,
         translate: (message) => messages.read(message),
       });

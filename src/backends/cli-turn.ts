@@ -13,8 +13,9 @@ export interface CliTurn {
   readonly provider: string;
   readonly command: CliCommand;
   readonly limits: CliLimits;
-  /** Any of them ends the turn. */
-  readonly signals: readonly AbortSignal[];
+  readonly session: CliSession;
+  /** Ends the turn, as the end of the session does. */
+  readonly signal: AbortSignal;
   readonly telemetry: TelemetryOptions | undefined;
   /** What a message says; called in order, and not after a terminal. */
   readonly translate: (message: CliMessage) => Iterable<BackendEvent>;
@@ -32,8 +33,12 @@ export interface CliSession {
   readonly ending: AbortController;
 }
 
+/** When the process of a session that was asked to end has done so, by what the session's states share. */
+const dying = new WeakMap<AbortController, Promise<void>>();
+
 /**
- * Runs the CLI and tells what it says. The terminal is told when the process is gone: it then has written down what a
+ * Runs the CLI and tells what it says. It begins when the process of a turn before that was cancelled is gone, for that has
+ * written down what it will. The terminal is told when the process is gone: it then has written down what a
  * later turn resumes. Lines that are no JSON are passed over, as are those beyond the bound. A result is honoured whatever
  * the exit code; without one the exit code, the signal and standard error make the failure.
  */
@@ -41,21 +46,27 @@ export async function* cliTurn({
   provider,
   command,
   limits,
-  signals,
+  session: { ending },
+  signal,
   telemetry,
   translate,
   kindOfStderr,
 }: CliTurn): AsyncGenerator<BackendEvent> {
+  const signals = [signal, ending.signal];
   const cancelled = () => signals.find(({ aborted }) => aborted);
-  const cancelledEvent = (signal: AbortSignal): BackendEvent => ({
+  const cancelledEvent = (fired: AbortSignal): BackendEvent => ({
     type: 'error',
-    error: failureOf(signal.reason, { provider, signal }),
+    error: failureOf(fired.reason, { provider, signal: fired }),
   });
+  await dying.get(ending);
   const early = cancelled();
   if (early !== undefined) return yield cancelledEvent(early);
   const cli = new CliProcess(command, limits);
-  const stop = () => cli.stop();
-  for (const signal of signals) signal.addEventListener('abort', stop, { once: true });
+  const stop = () => {
+    dying.set(ending, cli.ended);
+    cli.stop();
+  };
+  for (const one of signals) one.addEventListener('abort', stop, { once: true });
   const spans = new ToolSpans(provider, telemetry?.content ?? false);
   let terminal: BackendEvent | undefined;
   let strange = 0;
@@ -77,9 +88,9 @@ export async function* cliTurn({
     if (late !== undefined) yield cancelledEvent(late);
     else yield terminal ?? { type: 'error', error: withoutTerminal(provider, cli, strange, kindOfStderr) };
   } finally {
-    for (const signal of signals) signal.removeEventListener('abort', stop);
+    for (const one of signals) one.removeEventListener('abort', stop);
     spans.end(cancelled() === undefined ? 'no_result' : 'cancelled');
-    cli.stop();
+    stop();
     await cli.ended;
   }
 }

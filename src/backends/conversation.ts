@@ -43,3 +43,8 @@ export class Conversation<Item> {
     this.#open = [];
   }
 }
+
+/** What a conversation is told first: all there is of these, one under the other; `undefined` where there is nothing. */
+export function systemText(...texts: readonly (string | undefined)[]): string | undefined {
+  return texts.filter((text) => text !== undefined && text !== '').join('\n\n') || undefined;
+}

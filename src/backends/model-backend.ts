@@ -6,7 +6,6 @@
  * who want its journal, budgets and guards.
  */
 import { type Context, context } from '@opentelemetry/api';
-import type { Usage } from '../../schemas/index.js';
 import { InvalidValueError } from '../errors.js';
 import { type Clock, systemClock } from '../internal/clock.js';
 import type { OpenOptions, ProviderTurn, RequestResponseProvider, ToolResult, ToolUse } from '../providers/provider.js';
@@ -16,7 +15,7 @@ import { type FailureContext, type FailureKind, failure } from './failure.js';
 import { inOrder } from './in-order.js';
 import { OperationSpan, type TelemetryOptions } from './telemetry.js';
 import { untilAborted } from './until-aborted.js';
-import { UsageLedger } from './usage-ledger.js';
+import { UsageLedger, usageEvents } from './usage-ledger.js';
 
 /** A tool the model may call. */
 export interface BackendTool {
@@ -235,10 +234,6 @@ class ModelTurn<Session, Event, Input> {
       span.end(errorType);
     }
   }
-}
-
-function usageEvents(usage: Usage | undefined): BackendEvent[] {
-  return usage === undefined ? [] : [{ type: 'usage', usage }];
 }
 
 function isObject(value: unknown): boolean {

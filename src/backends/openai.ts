@@ -8,6 +8,7 @@ import { type Clock, systemClock } from '../internal/clock.js';
 import type { RequestResponseProvider } from '../providers/provider.js';
 import type { Backend, BackendSessionOptions } from './backend.js';
 import { BackendError } from './backend-error.js';
+import { systemText } from './conversation.js';
 import { failure } from './failure.js';
 import { type BackendTool, type ModelSession, modelBackend } from './model-backend.js';
 import { conversationOf, type OpenAIItem, promptItem, transcriptOf } from './openai/content.js';
@@ -139,8 +140,8 @@ function newProvider(
     async open({ sessionId, system, messages }) {
       if (history === 'client' && sessionId !== undefined && messages === undefined) throw cannotResume();
       const given = conversationOf(messages ?? []);
-      const told = [options.system, system, given.system].filter((text) => text !== undefined && text !== '');
-      const start = { id: sessionId, system: told.length === 0 ? undefined : told.join('\n\n'), items: given.items };
+      const told = systemText(options.system, system, given.system);
+      const start = { id: sessionId, system: told, items: given.items };
       return history === 'client' ? new KeptConversation(start) : new StoredConversation(start);
     },
     sessionId: ({ id }) => id,

@@ -1,4 +1,6 @@
+/** What a turn uses, told once: as it is used, or as the whole that the vendor tells in the end. */
 import type { Usage } from '../../schemas/index.js';
+import type { BackendEvent } from './backend.js';
 import { addUsage, counters } from './usage.js';
 
 /** What a turn uses, told as it is used; when the vendor tells the whole, only what is left of it is told again. */
@@ -22,4 +24,9 @@ export class UsageLedger {
     });
     return this.tell(Object.fromEntries(left));
   }
+}
+
+/** As events: none where nothing was used. */
+export function usageEvents(used: Usage | undefined): BackendEvent[] {
+  return used === undefined ? [] : [{ type: 'usage', usage: used }];
 }

@@ -1,16 +1,16 @@
 /** What an agent is made of when it starts, and what it shows of itself. */
 import type { Backend, BackendSessionOptions } from '../backends/backend.js';
 import type { Clock } from '../internal/clock.js';
-import type { Backlog } from './backlog.js';
-import type { EndReason, Origin, TurnOutcome } from './behaviour.js';
-import type { LostTurn } from './cycle.js';
+import type { AgentSpec } from './agent-spec.js';
+import type { AnyBehaviour, EndReason, Origin, TurnOutcome } from './behaviour.js';
 import type { Observers } from './events.js';
 import type { Ledger } from './ledger.js';
+import type { Mailbox } from './mailbox.js';
 import type { AgentMemory } from './memory.js';
-import type { AnyBehaviour } from './mind.js';
 import type { Policies } from './options.js';
 import type { AgentRecord } from './record.js';
 import type { Request } from './request.js';
+import type { LostTurn } from './turn-cycle.js';
 
 /** What an agent is made of. */
 export interface AgentParts {
@@ -27,7 +27,7 @@ export interface AgentParts {
   /** It, and the host's. */
   readonly ledgers: readonly Ledger[];
   readonly memory: AgentMemory | undefined;
-  readonly backlog: Backlog;
+  readonly mailbox: Mailbox;
   readonly record: AgentRecord;
   readonly sessionOptions: BackendSessionOptions | undefined;
   /** `preRun` has run, in an earlier process. */
@@ -35,7 +35,7 @@ export interface AgentParts {
   /** The request whose turn an earlier process left behind. */
   readonly lost: (LostTurn & { readonly request: Request; readonly isRetried: boolean }) | undefined;
   /** What it was started with, to be started again. */
-  readonly plan: unknown;
+  readonly spec: AgentSpec;
   /** The agent has ended. */
   readonly onEnd: (parts: AgentParts, reason: EndReason, cause: unknown) => Promise<void>;
 }

@@ -1,18 +1,18 @@
 /** One named agent as its host asks it: nothing here waits for a callback. */
 import type { Prompt, Response } from '../backends/backend.js';
 import { AgentFlowError } from '../errors.js';
+import { ActorLoop } from './actor-loop.js';
 import type { AgentBeginning, AgentParts, AgentStatus, RuntimeSnapshot } from './actor-parts.js';
+import { closeSession, startSession } from './backend-sessions.js';
 import type { EndReason, TurnOutcome } from './behaviour.js';
-import { factsOf, TurnCycle } from './cycle.js';
+import { Callbacks } from './callbacks.js';
 import { draining, halted, terminated } from './host-errors.js';
 import { type BudgetStatus, Ledger } from './ledger.js';
-import { Life } from './life.js';
-import { Mind } from './mind.js';
-import { closed, opened } from './opening.js';
+import { Lifecycle } from './lifecycle.js';
+import type { RunningParts } from './processor.js';
 import { type AgentRecord, ResultBook } from './record.js';
 import { answerOf, type Following, failed, type Request } from './request.js';
-import type { LifeParts } from './service.js';
-import { Stance } from './stance.js';
+import { factsOf, TurnCycle } from './turn-cycle.js';
 
 /** Of this process. */
 let lives = 0;
@@ -20,21 +20,21 @@ let lives = 0;
 /** One named agent. */
 export class Actor {
   readonly #number = ++lives;
-  readonly #parts: LifeParts;
-  readonly #life: Life;
+  readonly #parts: RunningParts;
+  readonly #loop: ActorLoop;
 
   /** What the agent begins with is not kept. */
   constructor(parts: AgentParts, { state, session, results, isHalted }: AgentBeginning) {
-    const mind = new Mind(parts, state);
+    const callbacks = new Callbacks(parts, state);
     // A turn that was left behind is finished first.
     const whenHalted = parts.lost === undefined ? 'halted' : 'idle, to halt';
-    const stance = new Stance(isHalted ? whenHalted : 'idle', parts);
+    const lifecycle = new Lifecycle(isHalted ? whenHalted : 'idle', parts);
     const book = new ResultBook(parts.policies.tellResults);
     for (const { ref, order, outcome } of results) book.add(ref, outcome, order);
-    // One object for all of an agent's organs: a hundred thousand of them are held.
-    const organs = { mind, stance, book };
-    this.#parts = Object.assign(parts, organs, { cycle: new TurnCycle(Object.assign(parts, organs), session) });
-    this.#life = new Life(this.#parts);
+    // One object for all that an agent is made of: a hundred thousand of them are held.
+    const own = Object.assign(parts, { callbacks, lifecycle, book });
+    this.#parts = Object.assign(own, { cycle: new TurnCycle(own, session) });
+    this.#loop = new ActorLoop(this.#parts);
   }
 
   /** Begins: what waits already is served. */
@@ -42,7 +42,7 @@ export class Actor {
     const { observers, name } = this.#parts;
     observers.tell(name, { type: 'agent.started', resumed });
     observers.tell(name, { type: 'state.changed', from: undefined, to: 'idle' });
-    this.#life.wake();
+    this.#loop.wake();
   }
 
   /** Unique to this life of the name. */
@@ -65,29 +65,29 @@ export class Actor {
   }
 
   get status(): AgentStatus {
-    const { name, stance, backlog, mind } = this.#parts;
+    const { name, lifecycle, mailbox, callbacks } = this.#parts;
     return {
       name,
-      state: stance.isProcessing ? 'processing' : 'idle',
-      halted: stance.isHalted,
-      queued: backlog.prompts,
-      currentRequest: this.#life.service.active?.ref,
-      agentState: mind.state,
+      state: lifecycle.isProcessing ? 'processing' : 'idle',
+      halted: lifecycle.isHalted,
+      queued: mailbox.prompts,
+      currentRequest: this.#loop.processor.active?.ref,
+      agentState: callbacks.state,
     };
   }
 
   get snapshot(): RuntimeSnapshot {
-    const { backlog, clock, policies, stance, cycle } = this.#parts;
-    const { active } = this.#life.service;
-    const elapsedMs = stance.isProcessing ? clock.now() - cycle.startedAt : 0;
+    const { mailbox, clock, policies, lifecycle, cycle } = this.#parts;
+    const { active } = this.#loop.processor;
+    const elapsedMs = lifecycle.isProcessing ? clock.now() - cycle.startedAt : 0;
     return {
-      phase: stance.isProcessing ? 'processing' : 'idle',
-      halted: stance.isHalted,
-      haltPending: stance.isToHalt,
-      draining: stance.endsAs !== undefined,
-      pendingPrompts: backlog.prompts,
-      pendingNotifications: backlog.notifications,
-      selfChainPending: backlog.chain !== undefined,
+      phase: lifecycle.isProcessing ? 'processing' : 'idle',
+      halted: lifecycle.isHalted,
+      haltPending: lifecycle.isToHalt,
+      draining: lifecycle.endsAs !== undefined,
+      pendingPrompts: mailbox.prompts,
+      pendingNotifications: mailbox.notifications,
+      selfChainPending: mailbox.chain !== undefined,
       currentRequest: active && { ...factsOf(active), elapsedMs, watchdogMs: policies.watchdogMs },
     };
   }
@@ -95,16 +95,16 @@ export class Actor {
   /** Takes a prompt. Throws what refuses it: overloaded, draining, halted, ended. */
   admit(origin: 'ask' | 'tell', prompt: Prompt, following: Following): Request {
     this.#assertOpen();
-    if (this.#parts.stance.isHalted && following.onHalt === 'fail') throw halted(this.#parts.name);
-    const { backlog, observers, name } = this.#parts;
-    const { isFree } = this.#life;
-    if (!isFree) backlog.assertRoom(prompt);
-    const request = backlog.newRequest(origin, prompt, following);
-    if (isFree) this.#life.take(request);
+    if (this.#parts.lifecycle.isHalted && following.onHalt === 'fail') throw halted(this.#parts.name);
+    const { mailbox, observers, name } = this.#parts;
+    const { isFree } = this.#loop;
+    if (!isFree) mailbox.assertRoom(prompt);
+    const request = mailbox.newRequest(origin, prompt, following);
+    if (isFree) this.#loop.take(request);
     else {
-      backlog.queue(request);
-      observers.tell(name, { type: 'mailbox.queued', depth: backlog.prompts });
-      this.#life.wake();
+      mailbox.queue(request);
+      observers.tell(name, { type: 'mailbox.queued', depth: mailbox.prompts });
+      this.#loop.wake();
     }
     return request;
   }
@@ -114,14 +114,14 @@ export class Actor {
     try {
       await this.#parts.memory?.flush();
     } catch (error) {
-      this.#life.crash(error);
+      this.#loop.crash(error);
       throw error;
     }
   }
 
   /** It was taken, and its turn has not come. */
   isWaiting(ref: string): boolean {
-    return this.#life.service.active?.ref !== ref && this.#parts.backlog.find(ref) !== undefined;
+    return this.#loop.processor.active?.ref !== ref && this.#parts.mailbox.find(ref) !== undefined;
   }
 
   /** What became of a `tell`; `undefined`: it waits, or is answered just now. Throws `REF_NOT_FOUND`. */
@@ -141,18 +141,18 @@ export class Actor {
   /** Takes an event; answers whether it is handled at once, and when it has been. */
   notify(event: unknown, isAwaited: boolean): { readonly isDeferred: boolean; readonly heard: Promise<void> } {
     this.#assertOpen();
-    const { backlog, observers, name } = this.#parts;
-    const isDeferred = this.#life.isBusy;
-    const notification = backlog.notify(event, { isHeardAtOnce: !isDeferred, isAwaited });
+    const { mailbox, observers, name } = this.#parts;
+    const isDeferred = this.#loop.isBusy;
+    const notification = mailbox.notify(event, { isHeardAtOnce: !isDeferred, isAwaited });
     const told = observers.withContent ? { event } : {};
     observers.tell(name, { type: 'event.received', deferred: isDeferred, ...told });
-    this.#life.wake();
+    this.#loop.wake();
     return { isDeferred, heard: notification.heard?.promise ?? Promise.resolve() };
   }
 
   /** Cuts the turn in flight; false when there is none. Given a ref: that turn, or throws what stands in the way. */
   interrupt(ref?: string): boolean {
-    const active = this.#life.service.active;
+    const active = this.#loop.processor.active;
     const canBeCut = active !== undefined && this.#parts.cycle.canBeCut;
     if (ref !== undefined && active === undefined)
       throw new AgentFlowError('AGENT_IDLE', `The agent "${this.#parts.name}" has no turn in flight`);
@@ -166,55 +166,57 @@ export class Actor {
 
   /** Takes a request out of the queue. Throws `REQUEST_CURRENT`, `REQUEST_FINISHED`, `REF_NOT_FOUND`. */
   cancel(ref: string, by: 'caller' | 'signal' = 'caller'): void {
-    const { backlog, observers, name } = this.#parts;
-    if (this.#life.service.active?.ref === ref)
+    const { mailbox, observers, name } = this.#parts;
+    if (this.#loop.processor.active?.ref === ref)
       throw new AgentFlowError('REQUEST_CURRENT', 'The request is being answered');
-    const request = backlog.remove(ref);
+    const depth = mailbox.prompts;
+    const request = mailbox.remove(ref);
     if (request === undefined) {
       const outcome = this.#kept(ref);
       if (!outcome.ok && outcome.error.code === 'REQUEST_CANCELLED') return;
       throw new AgentFlowError('REQUEST_FINISHED', 'The request has been answered already');
     }
     observers.tell(name, { type: 'turn.cancelled', by, ...factsOf(request) });
-    this.#life.service.tellDepth();
+    // What was to be tried again has no place in the queue.
+    if (mailbox.prompts < depth) this.#loop.processor.tellDepth();
     const error = new AgentFlowError('REQUEST_CANCELLED', 'The request was cancelled');
-    this.#life.service.settle(request, failed(error));
+    this.#loop.processor.settle(request, failed(error));
   }
 
   halt(): void {
-    this.#life.service.askHalt();
-    this.#life.wake();
+    this.#loop.processor.askHalt();
+    this.#loop.wake();
   }
 
   resume(): void {
-    this.#life.service.resume();
+    this.#loop.processor.resume();
   }
 
   /** Finishes the turn in flight, then ends. Rejects with `AGENT_TERMINATED` when it ended otherwise meanwhile. */
   async drain(reason: 'drained' | 'closed'): Promise<void> {
-    const ended = await this.#life.drain(reason);
+    const ended = await this.#loop.drain(reason);
     if (ended !== reason && reason === 'drained') throw terminated(this.#parts.name, ended);
   }
 
   /** Ends at once. */
   async end(reason: EndReason, cause?: unknown): Promise<void> {
-    await this.#life.end(reason, cause);
+    await this.#loop.end(reason, cause);
   }
 
   /** A fresh backend session; state and queue stay. Throws `AGENT_BUSY` while anything goes on, `BACKEND_START_FAILED`. */
   async resetSession(): Promise<void> {
     this.#assertOpen();
     const { name, backend, record, memory, sessionOptions } = this.#parts;
-    const { lastCallbacks } = this.#life;
+    const { lastCallbacks } = this.#loop;
     if (lastCallbacks !== undefined) await lastCallbacks;
-    if (this.#life.isBusy) throw new AgentFlowError('AGENT_BUSY', `The agent "${name}" is busy`);
-    await this.#life.alone(async () => {
-      const { cycle, stance } = this.#parts;
-      const fresh = await opened(backend, () => backend.startSession(sessionOptions));
+    if (this.#loop.isBusy) throw new AgentFlowError('AGENT_BUSY', `The agent "${name}" is busy`);
+    await this.#loop.alone(async () => {
+      const { cycle, lifecycle } = this.#parts;
+      const fresh = await startSession(backend, sessionOptions);
       // Whoever ended the agent meanwhile has ended the session that it had.
-      const left = stance.isAlive ? cycle.session : fresh;
-      if (stance.isAlive) cycle.replaceSession(fresh);
-      await closed(backend, left);
+      const left = lifecycle.isAlive ? cycle.session : fresh;
+      if (lifecycle.isAlive) cycle.replaceSession(fresh);
+      await closeSession(backend, left);
       this.#assertOpen();
       record.sessionId = undefined;
       memory?.put('sessionId', null);
@@ -225,23 +227,24 @@ export class Actor {
 
   /** The request, while it is not answered. Nobody answers one of an agent that has ended. */
   #find(ref: string): Request | undefined {
-    if (!this.#parts.stance.isAlive) return undefined;
-    const { active } = this.#life.service;
-    return active?.ref === ref ? active : this.#parts.backlog.find(ref);
+    if (!this.#parts.lifecycle.isAlive) return undefined;
+    const { processor } = this.#loop;
+    if (processor.active?.ref === ref) return processor.active;
+    return this.#parts.mailbox.find(ref) ?? processor.answers.findUnsaved(ref);
   }
 
   #kept(ref: string): TurnOutcome {
-    const { book, stance } = this.#parts;
+    const { book, lifecycle } = this.#parts;
     const outcome = book.get(ref);
-    if (outcome === undefined && !stance.isAlive) this.#assertOpen();
+    if (outcome === undefined && !lifecycle.isAlive) this.#assertOpen();
     if (outcome === undefined)
       throw new AgentFlowError('REF_NOT_FOUND', 'There is no such request, or its result is no longer kept');
     return outcome;
   }
 
   #assertOpen(): void {
-    const { stance, name } = this.#parts;
-    if (stance.endReason !== undefined) throw terminated(name, stance.endReason);
-    if (stance.endsAs !== undefined) throw draining(name);
+    const { lifecycle, name } = this.#parts;
+    if (lifecycle.endReason !== undefined) throw terminated(name, lifecycle.endReason);
+    if (lifecycle.endsAs !== undefined) throw draining(name);
   }
 }

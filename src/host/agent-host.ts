@@ -3,6 +3,7 @@ import type { Prompt, Response } from '../backends/backend.js';
 import type { Actor } from './actor.js';
 import type { AgentStatus, RuntimeSnapshot } from './actor-parts.js';
 import type { AnyAgent } from './agent-backend.js';
+import { specOf, specOfRevival } from './agent-spec.js';
 import type {
   AgentAddress,
   AgentHostOptions,
@@ -13,18 +14,16 @@ import type {
   Revival,
   StartedAgent,
 } from './api.js';
-import type { Behaviour } from './behaviour.js';
+import type { AnyBehaviour, Behaviour } from './behaviour.js';
 import type { HostObserver } from './events.js';
 import type { GraphEdge } from './graph.js';
 import { type HostParts, hostParts } from './host-parts.js';
 import type { BudgetStatus } from './ledger.js';
 import type { KeptAgentInfo } from './memory.js';
-import type { AnyBehaviour } from './mind.js';
 import { checkWaiting, type StartOptions } from './options.js';
-import { patiently, silent } from './patience.js';
-import { planOf, planOfRevival } from './plan.js';
 import type { TurnResult } from './record.js';
 import { type Asking, answerOf, type Following, type Waiting } from './request.js';
+import { silent, withTimeout } from './timeouts.js';
 
 /**
  * Agents under names. Every function that names one rejects with `AGENT_NOT_FOUND` when there is none, and ignoring a
@@ -51,20 +50,20 @@ export class AgentHost implements AsyncDisposable {
   start(agent: AnyAgent, options: AgentStartOptions): Promise<StartedAgent>;
   start(what: AnyBehaviour | AnyAgent, options: StartOptions | AgentStartOptions): Promise<StartedAgent> {
     return silent(async () => {
-      const plan = planOf(what, options);
-      const { actor, resumed } = await this.#parts.roster.start(plan);
-      return { name: plan.options.name, id: actor.id, resumed };
+      const spec = specOf(what, options);
+      const { actor, resumed } = await this.#parts.registry.start(spec);
+      return { name: spec.options.name, id: actor.id, resumed };
     });
   }
 
   /** Every agent that the store remembers and that does not run. Rejects with `NO_STORE`. */
   kept(): Promise<readonly KeptAgentInfo[]> {
-    return silent(() => this.#parts.roster.kept());
+    return silent(() => this.#parts.registry.kept());
   }
 
   /** Brings back every agent that is remembered; those for which `revive` answers nothing stay where they are. */
   restore(revive: (kept: KeptAgentInfo) => Revival | undefined): Promise<Restored> {
-    return silent(() => this.#parts.roster.restore((kept) => planOfRevival(revive(kept), kept.name)));
+    return silent(() => this.#parts.registry.restore((kept) => specOfRevival(revive(kept), kept.name)));
   }
 
   /**
@@ -74,21 +73,21 @@ export class AgentHost implements AsyncDisposable {
    */
   ask(name: string, prompt: Prompt, options: Asking = {}): Promise<Response> {
     return silent(() => {
-      const actor = this.#parts.reception.notItself(name, 'ask');
-      const request = this.#parts.reception.admit(actor, name, 'ask', prompt, options);
+      const actor = this.#parts.admission.notItself(name, 'ask');
+      const request = this.#parts.admission.admit(actor, name, 'ask', prompt, options);
       const giveUp = () => {
         // One that is being answered is not its caller's any more.
         if (actor.isWaiting(request.ref)) actor.cancel(request.ref, 'signal');
       };
-      return patiently(answerOf(request), options, this.#parts.clock, giveUp);
+      return withTimeout(answerOf(request), options, this.#parts.clock, giveUp);
     });
   }
 
   /** Prompts, and answers the ref to `poll`, `await`, `cancel` and `interrupt` by, once the prompt is taken (and stored). */
   tell(name: string, prompt: Prompt, options: Following = {}): Promise<string> {
     return silent(async () => {
-      const actor = this.#parts.roster.get(name);
-      const { ref } = this.#parts.reception.admit(actor, name, 'tell', prompt, options);
+      const actor = this.#parts.registry.get(name);
+      const { ref } = this.#parts.admission.admit(actor, name, 'tell', prompt, options);
       await actor.saved();
       return ref;
     });
@@ -97,7 +96,7 @@ export class AgentHost implements AsyncDisposable {
   /** What became of a `tell`; looking does not take it away. Rejects with `REF_NOT_FOUND`. */
   poll(name: string, ref: string): Promise<PollResult> {
     return silent(() => {
-      const outcome = this.#parts.roster.get(name).poll(ref);
+      const outcome = this.#parts.registry.get(name).poll(ref);
       if (outcome === undefined) return { status: 'pending' };
       return outcome.ok
         ? { status: 'completed', response: outcome.response }
@@ -108,8 +107,8 @@ export class AgentHost implements AsyncDisposable {
   /** Waits for the answer to a `tell`. Rejects with the turn's error, `REF_NOT_FOUND`, `WAIT_TIMEOUT`. */
   await(name: string, ref: string, options: Waiting = {}): Promise<Response> {
     return silent(() => {
-      const actor = this.#parts.reception.notItself(name, 'await');
-      return this.#patiently(() => actor.await(ref), options);
+      const actor = this.#parts.admission.notItself(name, 'await');
+      return this.#withTimeout(() => actor.await(ref), options);
     });
   }
 
@@ -119,7 +118,7 @@ export class AgentHost implements AsyncDisposable {
    */
   notify(name: string, event: unknown): Promise<void> {
     return silent(async () => {
-      const { actor } = this.#parts.reception.notify(name, event, false);
+      const { actor } = this.#parts.admission.notify(name, event, false);
       await actor.saved();
     });
   }
@@ -127,7 +126,7 @@ export class AgentHost implements AsyncDisposable {
   /** {@link notify} that says whether the event has been handled, or is kept until the turn in flight has ended. */
   notifyAck(name: string, event: unknown): Promise<'handled' | 'retained'> {
     return silent(async () => {
-      const { actor, isDeferred, heard } = this.#parts.reception.notify(name, event, true);
+      const { actor, isDeferred, heard } = this.#parts.admission.notify(name, event, true);
       await actor.saved();
       if (isDeferred) return 'retained';
       await heard;
@@ -140,7 +139,7 @@ export class AgentHost implements AsyncDisposable {
    * ref it cuts that request's turn or none: rejects with `REQUEST_NOT_CURRENT`, `AGENT_IDLE`.
    */
   interrupt(name: string, ref?: string): Promise<boolean> {
-    return silent(() => this.#parts.roster.get(name).interrupt(ref));
+    return silent(() => this.#parts.registry.get(name).interrupt(ref));
   }
 
   /**
@@ -163,12 +162,12 @@ export class AgentHost implements AsyncDisposable {
 
   /** Never waits for a turn or a callback. */
   status(name: string): Promise<AgentStatus> {
-    return silent(() => this.#parts.roster.get(name).status);
+    return silent(() => this.#parts.registry.get(name).status);
   }
 
   /** {@link status} without a word of what the agent is about. */
   snapshot(name: string): Promise<RuntimeSnapshot> {
-    return silent(() => this.#parts.roster.get(name).snapshot);
+    return silent(() => this.#parts.registry.get(name).snapshot);
   }
 
   /**
@@ -177,80 +176,80 @@ export class AgentHost implements AsyncDisposable {
    */
   stop(name: string): Promise<void> {
     return silent(() => {
-      if (this.#parts.roster.find(name) !== undefined) this.#parts.reception.notItself(name, 'stop');
-      return this.#parts.roster.stop(name);
+      if (this.#parts.registry.find(name) !== undefined) this.#parts.admission.notItself(name, 'stop');
+      return this.#parts.registry.stop(name);
     });
   }
 
   /** Ends an agent as if it had crashed: it comes back where `restart` says so. */
   kill(name: string, cause?: unknown): Promise<void> {
-    return silent(() => this.#parts.reception.notItself(name, 'kill').end('crashed', cause));
+    return silent(() => this.#parts.admission.notItself(name, 'kill').end('crashed', cause));
   }
 
   /** Refuses new work and all that waits with `AGENT_DRAINING`, finishes the turn in flight, then stops. */
   drain(name: string, options: Waiting = {}): Promise<void> {
     return silent(() => {
-      const actor = this.#parts.reception.notItself(name, 'drain');
-      return this.#patiently(() => actor.drain('drained'), options);
+      const actor = this.#parts.admission.notItself(name, 'drain');
+      return this.#withTimeout(() => actor.drain('drained'), options);
     });
   }
 
   /** A fresh backend session; state and queue stay. Rejects with `AGENT_BUSY` unless the agent is idle. */
   resetSession(name: string): Promise<void> {
-    return silent(() => this.#parts.reception.notItself(name, 'resetSession').resetSession());
+    return silent(() => this.#parts.admission.notItself(name, 'resetSession').resetSession());
   }
 
   /** Where the agent is; `undefined`: nowhere. Never rejects. */
   async whereis(name: string): Promise<AgentAddress | undefined> {
-    const id = this.#parts.roster.find(name)?.id;
+    const id = this.#parts.registry.find(name)?.id;
     return id === undefined ? undefined : { name, id };
   }
 
   /** Erases what is remembered of an agent that does not run. Rejects with `AGENT_EXISTS` for one that does. */
   forget(name: string): Promise<void> {
-    return silent(() => this.#parts.roster.forget(name));
+    return silent(() => this.#parts.registry.forget(name));
   }
 
   /** The names of all agents. */
   async list(): Promise<readonly string[]> {
-    return this.#parts.roster.names;
+    return this.#parts.registry.names;
   }
 
   /** The agent whose callback, or turn, this is called from; `undefined` elsewhere. */
   currentName(): string | undefined {
-    return this.#parts.reception.currentName;
+    return this.#parts.admission.currentName;
   }
 
   /** The turns that are kept, oldest first; those that failed are marked. */
   history(name: string): Promise<readonly TurnResult[]> {
-    return silent(() => this.#parts.roster.get(name).record.history);
+    return silent(() => this.#parts.registry.get(name).record.history);
   }
 
   /** The newest turn, also when it failed. */
   lastResult(name: string): Promise<TurnResult | undefined> {
-    return silent(() => this.#parts.roster.get(name).record.last);
+    return silent(() => this.#parts.registry.get(name).record.last);
   }
 
   /** The id that the backend has told. */
   sessionId(name: string): Promise<string | undefined> {
-    return silent(() => this.#parts.roster.get(name).record.sessionId);
+    return silent(() => this.#parts.registry.get(name).record.sessionId);
   }
 
   /** US dollars over all turns of an agent, failed ones too; without a name, of all agents there have been. */
   totalCost(name?: string): Promise<number> {
     return silent(() =>
-      name === undefined ? this.#parts.ledger.status().spentUsd : this.#parts.roster.get(name).record.totals.usd,
+      name === undefined ? this.#parts.ledger.status().spentUsd : this.#parts.registry.get(name).record.totals.usd,
     );
   }
 
   /** Turns that the backend answered. */
   turnCount(name: string): Promise<number> {
-    return silent(() => this.#parts.roster.get(name).record.totals.turns);
+    return silent(() => this.#parts.registry.get(name).record.totals.turns);
   }
 
   /** How a budget stands: an agent's own, or the host's. Where there is none, what was spent. */
   budget(name?: string): Promise<BudgetStatus> {
-    return silent(() => (name === undefined ? this.#parts.ledger.status() : this.#parts.roster.get(name).budget));
+    return silent(() => (name === undefined ? this.#parts.ledger.status() : this.#parts.registry.get(name).budget));
   }
 
   /** Who prompted whom. */
@@ -271,22 +270,22 @@ export class AgentHost implements AsyncDisposable {
     return silent(() => {
       checkWaiting(options);
       const { timeoutMs = Infinity } = options;
-      return this.#parts.roster.close(timeoutMs);
+      return this.#parts.registry.close(timeoutMs);
     });
   }
 
   /** Done, and in the store. */
   #durably(name: string, work: (actor: Actor) => void): Promise<void> {
     return silent(async () => {
-      const actor = this.#parts.roster.get(name);
+      const actor = this.#parts.registry.get(name);
       work(actor);
       await actor.saved();
     });
   }
 
-  #patiently<T>(work: () => Promise<T>, waiting: Waiting): Promise<T> {
+  #withTimeout<T>(work: () => Promise<T>, waiting: Waiting): Promise<T> {
     checkWaiting(waiting);
-    return patiently(work(), waiting, this.#parts.clock);
+    return withTimeout(work(), waiting, this.#parts.clock);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

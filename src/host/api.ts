@@ -3,10 +3,10 @@ import type { Response } from '../backends/backend.js';
 import type { AgentFlowError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import type { AgentBackendOptions, AnyAgent } from './agent-backend.js';
+import type { AnyBehaviour } from './behaviour.js';
 import type { HostObserver } from './events.js';
 import type { Budget } from './ledger.js';
 import type { HostStore } from './memory.js';
-import type { AnyBehaviour } from './mind.js';
 import type { AgentPolicies, StartOptions } from './options.js';
 
 /** How a host is made. */

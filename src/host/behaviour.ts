@@ -77,8 +77,9 @@ export type TurnOutcome =
 export type EndReason = 'stopped' | 'drained' | 'closed' | 'crashed';
 
 /**
- * The callbacks of an agent. One runs at a time. Each is given the state and answers the next one; with a store the state
- * must be JSON and is frozen. What `init` and `preRun` throw ends the agent; what the others throw is contained.
+ * The callbacks of an agent. One runs at a time, but for a `handleStreamEvent` whose turn was cut: it is not waited for, and
+ * what it answers is dropped. Each is given the state and answers the next one; with a store the state must be JSON and is
+ * frozen. What `init` and `preRun` throw ends the agent; what the others throw is contained.
  */
 export interface Behaviour<State, Args = unknown, Event = unknown> {
   /** Tells which behaviour a remembered agent had, when its host comes back. Needed for nothing else. */
@@ -107,6 +108,9 @@ export interface Behaviour<State, Args = unknown, Event = unknown> {
   /** The agent ends, for whatever reason. What it throws changes nothing. */
   terminate?(reason: EndReason, state: State): Awaitable<void>;
 }
+
+/** A behaviour whose types nobody knows any more. */
+export type AnyBehaviour = Behaviour<unknown, unknown, unknown>;
 
 /**
  * Types a behaviour by what its `init` answers; nobody writes a type argument.

@@ -112,6 +112,11 @@ export function toldFailure({
   return new AgentFlowError('BACKEND_FAILED', message, { cause: raw, details });
 }
 
+/** Another host has the agent now. */
+export function isTakenOver(cause: unknown): boolean {
+  return isAgentFlowError(cause) && (cause.code === 'LEASE_LOST' || cause.code === 'SESSION_CONFLICT');
+}
+
 /** What a thrown value says. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);

@@ -1,13 +1,13 @@
 /** What a host is made of, put together once. */
 import { type Clock, systemClock } from '../internal/clock.js';
+import { Admission } from './admission.js';
 import type { AgentHostOptions } from './api.js';
 import { Observers } from './events.js';
 import { Graph } from './graph.js';
 import { Ledger } from './ledger.js';
 import { assertOptions } from './options.js';
 import { metricsObserver } from './otel.js';
-import { Reception } from './reception.js';
-import { Roster } from './roster.js';
+import { Registry } from './registry.js';
 
 /** What a host is made of. */
 export interface HostParts {
@@ -16,8 +16,8 @@ export interface HostParts {
   /** The host's own budget. */
   readonly ledger: Ledger;
   readonly graph: Graph;
-  readonly roster: Roster;
-  readonly reception: Reception;
+  readonly registry: Registry;
+  readonly admission: Admission;
 }
 
 /** Throws `INVALID_VALUE` for options that cannot be. */
@@ -31,7 +31,7 @@ export function hostParts(options: AgentHostOptions): HostParts {
   if (onEvent !== undefined) observers.add(onEvent);
   const ledger = new Ledger('host', budget);
   const tenant = store?.forTenant(`genkitx-agent/host/${name}`);
-  const roster = new Roster({ clock, observers, ledgers: [ledger], store: tenant, owner });
+  const registry = new Registry({ clock, observers, ledgers: [ledger], store: tenant, owner });
   const graph = new Graph();
-  return { clock, observers, ledger, graph, roster, reception: new Reception(roster, observers, graph, owner) };
+  return { clock, observers, ledger, graph, registry, admission: new Admission(registry, observers, graph, owner) };
 }

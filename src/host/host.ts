@@ -1,6 +1,11 @@
 /**
  * Named agents with a mailbox each, in one process: the entry `genkitx-agent/host`.
  *
+ * Inside, an `AgentHost` looks the name up in its `Registry`, whose `Supervisor` starts again what has died, and hands on
+ * what `Admission` has let in. An `Actor` is its `Mailbox`, its `Lifecycle` (where it is in the table of `machine.ts`), the
+ * `Callbacks` of its behaviour, and an `ActorLoop` that has its `Processor` do one thing at a time: a prompt goes through a
+ * `TurnCycle`. What is to outlive the process goes into an `AgentMemory`.
+ *
  * Source: `GenAgent`'s public functions and what they became; callers hold names, never objects.
  */
 import { AgentHost } from './agent-host.js';

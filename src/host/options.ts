@@ -2,7 +2,7 @@
 import type { Backend } from '../backends/backend.js';
 import { assertKnownOptions, InvalidValueError } from '../errors.js';
 import type { Budget } from './ledger.js';
-import type { QueueLimits } from './mailbox.js';
+import type { QueueLimits } from './queue.js';
 import type { Following, Waiting } from './request.js';
 
 /** How often, and how soon, an agent that died is started again. */

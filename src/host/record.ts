@@ -4,7 +4,7 @@ import { AgentFlowError, type ErrorJson } from '../errors.js';
 import { frozenJson } from '../internal/json.js';
 import type { TurnOutcome } from './behaviour.js';
 import { type Spent, spentBy } from './ledger.js';
-import type { QueueLimits } from './mailbox.js';
+import type { QueueLimits } from './queue.js';
 import { bytesOf } from './request.js';
 import type { TurnEnd } from './turn.js';
 

@@ -4,7 +4,7 @@ import type { AgentFlowError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
 import type { Origin, TurnOutcome } from './behaviour.js';
 import { runAsNobody } from './current.js';
-import type { Mail } from './mailbox.js';
+import type { QueueItem } from './queue.js';
 
 /** What became of a request, for `onCompletion`. */
 export type Completion = { readonly agent: string; readonly ref: string } & TurnOutcome;
@@ -31,7 +31,7 @@ export interface Waiting {
 export interface Asking extends Following, Waiting {}
 
 /** A prompt that was taken in. */
-export interface Request extends Mail {
+export interface Request extends QueueItem {
   readonly origin: Origin;
   readonly prompt: Prompt;
   readonly following: Following;

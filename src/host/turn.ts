@@ -10,7 +10,7 @@ import type {
 } from '../backends/backend.js';
 import { AgentFlowError, isAgentFlowError } from '../errors.js';
 import { backendFailed, toldFailure } from './host-errors.js';
-import type { QueueLimits } from './mailbox.js';
+import type { QueueLimits } from './queue.js';
 import { bytesOf } from './request.js';
 
 type Usage = NonNullable<Response['usage']>;

@@ -66,11 +66,11 @@ export interface OutcomeGrade {
 }
 
 /** How a turn ended: the model is done, it waits for tool results or for somebody's word, or it can go no further. */
-export type Terminal = 'end_turn' | 'requires_action' | 'terminated';
+export type TerminalState = 'end_turn' | 'requires_action' | 'terminated';
 
 /** One turn, normalised. Normalising adds, it never takes away: the raw events stay as they came. */
 export interface ProviderTurn {
-  readonly terminal: Terminal;
+  readonly terminal: TerminalState;
   /** Why, in the vendor's own word: `max_tokens` and `retries_exhausted` stay apart although both terminate. */
   readonly stopReason: string;
   /** What was said in the whole turn. */

@@ -16,8 +16,8 @@ import type {
   ScriptedEvent,
   ScriptedInput,
   ScriptedProviderOptions,
+  ScriptedProviderStep,
   ScriptedProviderTurn,
-  ScriptedStep,
   ScriptedTurnInfo,
 } from './scripted/scenario.js';
 import { ScriptedServer } from './scripted/server.js';
@@ -27,8 +27,8 @@ export type {
   ScriptedEvent,
   ScriptedInput,
   ScriptedProviderOptions,
+  ScriptedProviderStep,
   ScriptedProviderTurn,
-  ScriptedStep,
   ScriptedTurnInfo,
 };
 

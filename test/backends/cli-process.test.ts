@@ -78,6 +78,25 @@ describe('a turn that is cancelled', () => {
   });
 });
 
+describe('a turn after one that was cancelled', () => {
+  it('begins when the process of the other is gone', async () => {
+    await using cli = await ScriptedCli.start('claude');
+    const { command, commandArguments } = cli;
+    const backend = claudeCliBackend({ command, commandArguments });
+    cli.play({ text: ['begun'], end: 'hang', stubborn: true });
+    cli.play({ text: ['second'] });
+    const controller = new AbortController();
+    const onEvent = ({ type }: BackendEvent) => void (type === 'text' && controller.abort());
+    const { signal } = controller;
+    const cut = await runPrompt(backend, await backend.startSession(), 'Hang', { signal, onEvent });
+    expect([cut.error?.code, cli.working()]).toEqual(['BACKEND_CANCELLED', 1]);
+    const alive: number[] = [];
+    const next = await runPrompt(backend, cut.session, 'Go on', { onEvent: () => void alive.push(cli.working()) });
+    expect(next.response.text).toBe('second');
+    expect(Math.max(...alive)).toBe(1);
+  });
+});
+
 describe('a turn that ends', () => {
   it('takes with it what the CLI has left running', async () => {
     const { response, error } = await turn({ text: ['done'], children: [{ stubborn: true }] });

@@ -5,8 +5,8 @@ import { BackendError } from '../../src/backends/backend-error.js';
 import { type LoopOptions, type MemoryToolJournal, runSession, type ToolObject } from '../../src/backends/tool-loop.js';
 import {
   type ScriptedProviderOptions,
+  type ScriptedProviderStep,
   type ScriptedProviderTurn,
-  type ScriptedStep,
   scriptedProvider,
 } from '../../src/providers/scripted.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
@@ -83,7 +83,7 @@ describe.each(modes)('runSession (%s)', (mode) => {
 
     test('tells what the provider ran itself, and does not run it', async () => {
       const calls: Call[] = [];
-      const server: ScriptedStep = { type: 'server_tool', id: 's', name: 'search', input: 'x' };
+      const server: ScriptedProviderStep = { type: 'server_tool', id: 's', name: 'search', input: 'x' };
       const { serverToolUses } = await run([[server, text('found')]], { handler: noting(calls) });
       expect(serverToolUses).toEqual([{ id: 's', name: 'search', input: 'x' }]);
       expect(calls).toEqual([]);
@@ -327,7 +327,7 @@ describe.each(modes)('runSession (%s)', (mode) => {
     });
 
     test('money, as the provider tells it', async () => {
-      const cost = (costUsd: number): ScriptedStep => ({ type: 'usage', usage: { costUsd } });
+      const cost = (costUsd: number): ScriptedProviderStep => ({ type: 'usage', usage: { costUsd } });
       const result = await run(
         [
           [cost(1), tool('a')],
@@ -445,7 +445,7 @@ describe('one scenario, two modes', () => {
     fc
       .tuple(fc.uuid(), fc.constantFrom('f', 'g', 'fails'), fc.jsonValue())
       .map(([id, name, input]) => tool(id, name, input)),
-    fc.uuid().map((id): ScriptedStep => ({ type: 'server_tool', id, name: 'search' })),
+    fc.uuid().map((id): ScriptedProviderStep => ({ type: 'server_tool', id, name: 'search' })),
   );
   const scenario = fc.array(fc.array(step, { maxLength: 6 }), { maxLength: 5 });
   const options = fc.record(

@@ -251,6 +251,22 @@ describe('decisions', () => {
     expect((await host.status('a')).halted).toBe(false);
   });
 
+  it('a resume while an idle agent still halts follows the halt, and refuses nobody who comes after it', async () => {
+    const { start, host, types } = harness();
+    const may = new Deferred<void>();
+    await start({ postRun: () => may.promise }, {}, 'one');
+    await host.halt('a');
+    await settled();
+    expect((await host.status('a')).halted).toBe(true);
+    await host.resume('a');
+    const answer = host.ask('a', '1', { onHalt: 'fail' });
+    await settled();
+    expect(types().filter((type) => type === 'halted' || type === 'resumed')).toEqual([]);
+    may.resolve();
+    expect((await answer).text).toBe('one');
+    expect(types().filter((type) => type === 'halted' || type === 'resumed')).toEqual(['halted', 'resumed']);
+  });
+
   it('a halt that comes when the callbacks are through, while the answer is stored, is not lost', async () => {
     const { start, host } = harness();
     await start(

@@ -157,6 +157,22 @@ describe('the turn', () => {
     expect((await host.ask('a', 'anew')).text).toBe('done');
   });
 
+  it('that fails when it goes on, and whose session cannot be opened again, is told to have failed all the same', async () => {
+    const { backend, asked } = backendOf([[{ type: 'result', isError: true }]], true);
+    let starts = 0;
+    const startSession: Backend['startSession'] = (options) => {
+      starts += 1;
+      if (starts === 3) throw new Error('no more');
+      return backend.startSession(options);
+    };
+    const { types } = await dieAndGoOn({ ...backend, startSession }, () => asked.length === 1);
+    await settled();
+    expect(types().slice(types().lastIndexOf('turn.start'))).toEqual([
+      ...['turn.start', 'prompt.start', 'state.changed', 'prompt.error', 'turn.error'],
+      ...['restarting', 'terminated'],
+    ]);
+  });
+
   it('that has ended leaves nothing to go on from', async () => {
     const { backend, opened, asked } = backendOf([done, done], true);
     const { answer, host, clock } = await dieAndGoOn(backend, () => asked.length === 1);

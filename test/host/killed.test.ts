@@ -99,6 +99,37 @@ describe('a process that dies after any of its writes', () => {
   });
 });
 
+describe('a request that is taken out of the queue', () => {
+  it('is pending until the store has that, so that no crash takes back what was told', async () => {
+    const { start, host } = harness({ store: new MemorySessionStore() });
+    await start();
+    await host.halt('a');
+    const ref = await host.tell('a', 'go');
+    const cancelled = host.cancel('a', ref);
+    expect(await host.poll('a', ref)).toEqual({ status: 'pending' });
+    const waiting = host.await('a', ref);
+    await cancelled;
+    expect(await host.poll('a', ref)).toMatchObject({ status: 'failed', error: { code: 'REQUEST_CANCELLED' } });
+    await expect(waiting).rejects.toMatchObject({ code: 'REQUEST_CANCELLED' });
+    await host.cancel('a', ref);
+  });
+
+  it('is answered with the end when that cannot be remembered', async () => {
+    const life = { left: Number.POSITIVE_INFINITY };
+    const { start, host } = harness({ store: failing(life) });
+    await start();
+    await host.halt('a');
+    const completions: unknown[] = [];
+    const onCompletion = ({ ok }: { readonly ok: boolean }) => void completions.push(ok);
+    const ref = await host.tell('a', 'go', { onCompletion });
+    const waiting = host.await('a', ref);
+    life.left = 0;
+    await expect(host.cancel('a', ref)).rejects.toThrow('no disk');
+    await expect(waiting).rejects.toMatchObject({ code: 'AGENT_TERMINATED', details: { reason: 'crashed' } });
+    expect(completions).toEqual([false]);
+  });
+});
+
 describe('an event that is being handled when the agent is stopped', () => {
   it('is answered with the end, whatever its handler does', async () => {
     const { start, host, clock } = harness();
@@ -113,23 +144,25 @@ describe('an event that is being handled when the agent is stopped', () => {
   });
 
   it('is answered with the end when what it led to cannot be remembered', async () => {
-    const life = { left: 0 };
-    const store = new MemorySessionStore();
-    const failing: HostStore = Object.assign(Object.create(store), {
-      forTenant: (tenant: string) => {
-        const own = store.forTenant(tenant);
-        const save = (...args: Parameters<typeof own.save>) =>
-          life.left-- > 0 ? own.save(...args) : Promise.reject(new Error('no disk'));
-        return new Proxy(own, { get: (target, name) => (name === 'save' ? save : bound(target, name)) });
-      },
-    });
-    const { start, host } = harness({ store: failing });
     // Its start, and the event itself.
-    life.left = 2;
+    const { start, host } = harness({ store: failing({ left: 2 }) });
     await start();
     await expect(host.notifyAck('a', 'x')).rejects.toMatchObject({ code: 'AGENT_TERMINATED' });
   });
 });
+
+/** A store that fails when it has saved so often. */
+function failing(life: { left: number }): HostStore {
+  const store = new MemorySessionStore();
+  return Object.assign(Object.create(store), {
+    forTenant: (tenant: string) => {
+      const own = store.forTenant(tenant);
+      const save = (...args: Parameters<typeof own.save>) =>
+        life.left-- > 0 ? own.save(...args) : Promise.reject(new Error('no disk'));
+      return new Proxy(own, { get: (target, name) => (name === 'save' ? save : bound(target, name)) });
+    },
+  });
+}
 
 function bound(target: object, name: string | symbol): unknown {
   const own: unknown = Reflect.get(target, name, target);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createAgentHost, prompt } from '../../src/host/host.js';
 import { Deferred } from '../../src/internal/deferred.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
-import { Gate, harness, listener, logged, settled } from './harness.js';
+import { Gate, harness, type Log, listener, logged, settled } from './harness.js';
 
 const codeOf = (call: Promise<unknown>) =>
   call.then(
@@ -123,6 +123,29 @@ describe('stop', () => {
     may.resolve();
     await stopped;
     expect(await codeOf(host.poll('a', kept))).toBe('AGENT_NOT_FOUND');
+  });
+
+  it('tells the completion of a request once, also when it was about to be tried again', async () => {
+    const { start, host, clock } = harness();
+    const own = {
+      handleError: (_ref: string, _error: unknown, state: Log) => prompt('again', state),
+      handleEvent: () => new Promise<never>(() => {}),
+    };
+    const gate = new Gate();
+    await start(own, { shutdownMs: 10 }, [gate.isOpen, { type: 'result', isError: true }]);
+    const completions: unknown[] = [];
+    await host.tell('a', 'go', { onCompletion: ({ ref: _, ...outcome }) => completions.push(outcome) });
+    await settled();
+    await host.notify('a', 'hangs, when the next try is decided and the turn not over');
+    gate.open();
+    await settled();
+    const stopped = host.stop('a');
+    await settled();
+    clock.advance(10);
+    await stopped;
+    expect(completions).toEqual([
+      { agent: 'a', ok: false, error: expect.objectContaining({ code: 'AGENT_TERMINATED' }) },
+    ]);
   });
 });
 

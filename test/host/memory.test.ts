@@ -46,6 +46,23 @@ describe('a host with a store', () => {
     expect((await second.host.history('a')).map(({ result }) => result)).toEqual(['one', 'two', 'three']);
   });
 
+  it('keeps results through one restart after another, whatever is asked in between', async () => {
+    const store = new MemorySessionStore();
+    const refs: string[] = [];
+    for (const turn of ['one', 'two', 'three']) {
+      const { host, start } = harness({ store });
+      await start({}, {}, turn);
+      const ref = await host.tell('a', 'go');
+      await host.await('a', ref);
+      refs.push(ref);
+      await host.close();
+    }
+    const last = harness({ store });
+    await last.start();
+    const texts = await Promise.all(refs.map(async (ref) => (await last.host.await('a', ref)).text));
+    expect(texts).toEqual(['one', 'two', 'three']);
+  });
+
   it('takes up the session of the backend by its id, with the conversation so far', async () => {
     const store = new MemorySessionStore();
     const first = harness({ store });

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { noreply, proceed, prompt, skip } from '../../src/host/host.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
-import { Gate, harness, logged, settled } from './harness.js';
+import { Gate, harness, type Log, logged, settled } from './harness.js';
 
 const refusedOnce = () => {
   let refusals = 1;
@@ -38,6 +38,24 @@ describe('the one slot', () => {
     expect(told('turn.rejected').map(({ origin, code }) => [origin, code])).toEqual([
       ['event', 'AGENT_OVERLOADED'],
       ['self_chain', 'AGENT_OVERLOADED'],
+    ]);
+  });
+
+  it('is no place in the queue: who takes its prompt back leaves the queue as it is', async () => {
+    const { start, host, types } = harness();
+    const gate = new Gate();
+    const own = { handleError: (_ref: string, _error: unknown, state: Log) => prompt('again', state) };
+    await start(own, {}, [gate.isOpen, { type: 'result', isError: true }]);
+    const ref = await host.tell('a', 'go');
+    await settled();
+    await host.halt('a');
+    gate.open();
+    await settled();
+    expect(await host.snapshot('a')).toMatchObject({ halted: true, selfChainPending: true });
+    await host.cancel('a', ref);
+    expect(await host.snapshot('a')).toMatchObject({ selfChainPending: false });
+    expect(types().filter((type) => type.startsWith('mailbox.') || type === 'turn.cancelled')).toEqual([
+      'turn.cancelled',
     ]);
   });
 

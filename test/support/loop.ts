@@ -1,32 +1,35 @@
 /** What tests of the tool loop share: scenarios in short, and a result without what differs from run to run. */
 import type { SessionResult } from '../../src/backends/tool-loop.js';
-import type { ScriptedStep } from '../../src/providers/scripted.js';
+import type { ScriptedProviderStep } from '../../src/providers/scripted.js';
 
 export const modes = ['streaming', 'request_response'] as const;
 
-export const text = (said: string): ScriptedStep => ({ type: 'text', text: said });
+export const text = (said: string): ScriptedProviderStep => ({ type: 'text', text: said });
 
-export const tool = (id: string, name = 'look_up', input: unknown = { id }): ScriptedStep => ({
+export const tool = (id: string, name = 'look_up', input: unknown = { id }): ScriptedProviderStep => ({
   type: 'tool',
   id,
   name,
   input,
 });
 
-export const usage = (inputTokens: number, outputTokens = 0): ScriptedStep => ({
+export const usage = (inputTokens: number, outputTokens = 0): ScriptedProviderStep => ({
   type: 'usage',
   usage: { inputTokens, outputTokens },
 });
 
-export const stop = (terminal: 'end_turn' | 'requires_action' | 'terminated', reason?: string): ScriptedStep => ({
+export const stop = (
+  terminal: 'end_turn' | 'requires_action' | 'terminated',
+  reason?: string,
+): ScriptedProviderStep => ({
   type: 'stop',
   terminal,
   ...(reason === undefined ? {} : { reason }),
 });
 
-export const drop = (how: 'end' | 'error' = 'end'): ScriptedStep => ({ type: 'drop', how });
+export const drop = (how: 'end' | 'error' = 'end'): ScriptedProviderStep => ({ type: 'drop', how });
 
-export const wait = (until: PromiseLike<unknown>): ScriptedStep => ({ type: 'wait', until });
+export const wait = (until: PromiseLike<unknown>): ScriptedProviderStep => ({ type: 'wait', until });
 
 export interface Call {
   readonly name: string;

@@ -1,6 +1,6 @@
 /** The events of a streamed message, one by one and put together. Source: docs.anthropic.com, "Streaming Messages". */
 import type { Usage } from '../../../schemas/index.js';
-import type { EventPeek, ProviderTurn, Terminal, ToolUse } from '../../providers/provider.js';
+import type { EventPeek, ProviderTurn, TerminalState, ToolUse } from '../../providers/provider.js';
 import { addUsage, toUsage } from '../usage.js';
 import type { AnthropicBlock } from './content.js';
 
@@ -49,7 +49,7 @@ export function normalizeAnthropic(events: readonly AnthropicEvent[]): ProviderT
   };
 }
 
-const terminals: Readonly<Record<string, Terminal>> = {
+const terminals: Readonly<Record<string, TerminalState>> = {
   end_turn: 'end_turn',
   stop_sequence: 'end_turn',
   tool_use: 'requires_action',

@@ -1,5 +1,7 @@
 /** The command line of Claude Code, from options to arguments. Every flag is one of `claude --help`, version 2.1. */
+
 import { InvalidValueError } from '../../errors.js';
+import { systemText } from '../conversation.js';
 
 /** How Claude Code asks for permission before it uses a tool. */
 export type ClaudePermissionMode = (typeof permissionModes)[number];
@@ -116,11 +118,11 @@ export interface ClaudeTurnArguments {
 
 /** The arguments of one turn; the prompt is last, behind `--`, so that it is never taken for a flag. */
 export function claudeArguments({ flags: given, extra, system, resume, prompt }: ClaudeTurnArguments): string[] {
-  const appended = [given.appendSystemPrompt, system].filter((text) => text !== undefined && text !== '').join('\n\n');
+  const appended = systemText(given.appendSystemPrompt, system);
   const all: ClaudeCliFlags = {
     includePartialMessages: true,
     ...given,
-    ...(appended === '' ? {} : { appendSystemPrompt: appended }),
+    ...(appended === undefined ? {} : { appendSystemPrompt: appended }),
   };
   return [
     '--verbose',

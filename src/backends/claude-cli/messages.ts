@@ -1,10 +1,9 @@
 /** What Claude Code says on standard output (`stream-json`), as events. */
-import type { Usage } from '../../../schemas/index.js';
 import type { BackendEvent, BackendFailure } from '../backend.js';
 import type { CliMessage } from '../cli-turn.js';
 import { type FailureKind, failure, kindOfStatus } from '../failure.js';
 import { toUsage, UsageMeter } from '../usage.js';
-import { UsageLedger } from '../usage-ledger.js';
+import { UsageLedger, usageEvents } from '../usage-ledger.js';
 
 /** Reads the messages of one turn. Source: the Agent SDK's message types, and Claude Code 2.1 itself. */
 export class ClaudeMessages {
@@ -139,10 +138,6 @@ export class ClaudeMessages {
       : (subtypeKinds[String(subtype)] ?? wordKinds[this.#errorWord ?? ''] ?? 'unknown');
     return failure(this.#provider, kind, text, { raw: message });
   }
-}
-
-function usageEvents(usage: Usage | undefined): BackendEvent[] {
-  return usage === undefined ? [] : [{ type: 'usage', usage }];
 }
 
 /** What Claude Code says, in words only, of an id to resume by that it knows nothing of. */

@@ -8,7 +8,7 @@ import type {
   Outcome,
   OutcomeGrade,
   Prompt,
-  Terminal,
+  TerminalState,
   ToolUse,
 } from '../../providers/provider.js';
 import type { TelemetryOptions } from '../telemetry.js';
@@ -136,7 +136,7 @@ export interface LoopOptions<Context = unknown> extends OpenOptions {
 /** What became of a request. */
 export interface SessionResult {
   /** How the last turn ended; `terminated` also when a limit cut the request off, or the provider failed. */
-  readonly terminal: Terminal;
+  readonly terminal: TerminalState;
   /** Why: the limit, or the vendor's own word. */
   readonly stopReason: string;
   /** Set when it was the loop that stopped. */

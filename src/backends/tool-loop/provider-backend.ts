@@ -1,10 +1,9 @@
 /** A provider and its tools as a backend: so a hosted agent too can sit behind an agent or a host. */
-import type { Usage } from '../../../schemas/index.js';
 import type { Prompt, Provider } from '../../providers/provider.js';
 import type { AnsweredCall, Backend, BackendEvent, BackendSessionOptions } from '../backend.js';
 import { BackendError } from '../backend-error.js';
 import { type BackendFailure, type FailureKind, failure, failureOf } from '../failure.js';
-import { UsageLedger } from '../usage-ledger.js';
+import { UsageLedger, usageEvents } from '../usage-ledger.js';
 import { Limits } from './limits.js';
 import { type LoopSession, openLoopSession } from './loop-session.js';
 import { type LoopLimit, type LoopOptions, type SessionResult, settings } from './options.js';
@@ -165,10 +164,6 @@ function lostTurn(provider: string): BackendFailure {
     'incomplete',
     'The session does not wait for these results, and tells nothing of their turn',
   );
-}
-
-function usageEvents(usage: Usage | undefined): BackendEvent[] {
-  return usage === undefined ? [] : [{ type: 'usage', usage }];
 }
 
 function stopFailure(result: SessionResult, provider: string): BackendFailure {

@@ -4,7 +4,7 @@ import type {
   Outcome,
   Provider,
   ProviderTurn,
-  Terminal,
+  TerminalState,
   ToolDecision,
   ToolResult,
   ToolUse,
@@ -45,7 +45,7 @@ export type LoopEvent =
 
 /** How a request ended. */
 export interface Ending {
-  readonly terminal: Terminal;
+  readonly terminal: TerminalState;
   readonly stopReason: string;
   readonly limit?: LoopLimit;
   readonly detail?: unknown;

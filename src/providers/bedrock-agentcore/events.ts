@@ -1,6 +1,6 @@
 /** What the events of an invocation say. Source: ReqManagedAgents, and the SDK's `InvokeHarness` types. */
 import type { Usage } from '../../../schemas/index.js';
-import type { EventPeek, ProviderTurn, Terminal, ToolUse } from '../provider.js';
+import type { EventPeek, ProviderTurn, TerminalState, ToolUse } from '../provider.js';
 import { members, type RawEvent } from '../raw-event.js';
 import { addUsage, toUsage } from '../usage.js';
 
@@ -42,7 +42,7 @@ export function normalizeHarness(events: readonly HarnessEvent[]): ProviderTurn 
   };
 }
 
-const terminals: Readonly<Record<string, Terminal>> = {
+const terminals: Readonly<Record<string, TerminalState>> = {
   end_turn: 'end_turn',
   stop_sequence: 'end_turn',
   tool_use: 'requires_action',

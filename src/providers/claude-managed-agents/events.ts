@@ -1,6 +1,6 @@
 /** What the events of a managed agent's session say. Source: ReqManagedAgents, and the SDK's types of 2026-04-01. */
 import type { Usage } from '../../../schemas/index.js';
-import type { EventPeek, OutcomeGrade, ProviderTurn, Terminal, ToolUse } from '../provider.js';
+import type { EventPeek, OutcomeGrade, ProviderTurn, TerminalState, ToolUse } from '../provider.js';
 import { members, type RawEvent } from '../raw-event.js';
 import { addUsage, toUsage } from '../usage.js';
 
@@ -98,7 +98,7 @@ function identity(event: ManagedAgentEvent): unknown {
   return event.type === 'user.define_outcome' ? event.description : contentText(event);
 }
 
-const terminals: Readonly<Record<string, Terminal>> = {
+const terminals: Readonly<Record<string, TerminalState>> = {
   end_turn: 'end_turn',
   satisfied: 'end_turn',
   max_iterations_reached: 'end_turn',

@@ -1,9 +1,9 @@
 /** What a scripted provider plays, and what it says. */
 import type { Usage } from '../../../schemas/index.js';
-import type { Outcome, OutcomeGrade, Prompt, Terminal, ToolDecision, ToolResult } from '../provider.js';
+import type { Outcome, OutcomeGrade, Prompt, TerminalState, ToolDecision, ToolResult } from '../provider.js';
 
 /** What happens in a turn, step by step. */
-export type ScriptedStep =
+export type ScriptedProviderStep =
   | { readonly type: 'text'; readonly text: string }
   /** A call that is handed back. */
   | { readonly type: 'tool'; readonly id: string; readonly name: string; readonly input?: unknown }
@@ -22,7 +22,7 @@ export type ScriptedStep =
   /** Says nothing, and may come after the end of a turn. */
   | { readonly type: 'aside' }
   /** Ends the turn. By default a turn ends by itself: `requires_action` when it waits for a call, else `end_turn`. */
-  | { readonly type: 'stop'; readonly terminal: Terminal; readonly reason?: string }
+  | { readonly type: 'stop'; readonly terminal: TerminalState; readonly reason?: string }
   /** The connection is lost here, as a clean end or with an error. The provider itself goes on. */
   | { readonly type: 'drop'; readonly how: 'end' | 'error' }
   /** The provider goes on when the promise resolves. */
@@ -48,12 +48,12 @@ export interface ScriptedTurnInfo {
 
 /** One turn: its steps, or a function of the input it answers. */
 export type ScriptedProviderTurn =
-  | readonly ScriptedStep[]
-  | ((input: ScriptedInput, info: ScriptedTurnInfo) => readonly ScriptedStep[]);
+  | readonly ScriptedProviderStep[]
+  | ((input: ScriptedInput, info: ScriptedTurnInfo) => readonly ScriptedProviderStep[]);
 
 /** An event as a scripted provider tells it: a step, or an input that has arrived. */
 export type ScriptedEvent = { readonly eventId: string } & (
-  | Exclude<ScriptedStep, { readonly type: 'drop' | 'wait' }>
+  | Exclude<ScriptedProviderStep, { readonly type: 'drop' | 'wait' }>
   | ScriptedInput
 );
 

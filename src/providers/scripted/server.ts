@@ -3,8 +3,8 @@ import type {
   ScriptedEvent,
   ScriptedInput,
   ScriptedProviderOptions,
+  ScriptedProviderStep,
   ScriptedProviderTurn,
-  ScriptedStep,
 } from './scenario.js';
 
 type Told<Event> = Event extends { readonly eventId: string } ? Omit<Event, 'eventId'> : never;
@@ -106,7 +106,7 @@ export class ScriptedServer {
   }
 
   /** Everything up to the first wait happens at once. */
-  async #play(session: Session, id: string, steps: readonly ScriptedStep[]): Promise<void> {
+  async #play(session: Session, id: string, steps: readonly ScriptedProviderStep[]): Promise<void> {
     this.#active += 1;
     const turn = interruptible();
     session.turn = turn;
@@ -193,7 +193,7 @@ function interruptible() {
   return turn;
 }
 
-function defaultStop(steps: readonly ScriptedStep[]): ScriptedStep {
+function defaultStop(steps: readonly ScriptedProviderStep[]): ScriptedProviderStep {
   const waits = steps.some((step) => step.type === 'tool' || (step.type === 'server_tool' && step.asks === true));
   return { type: 'stop', terminal: waits ? 'requires_action' : 'end_turn' };
 }

@@ -1,12 +1,16 @@
 /** Calls that the provider runs itself, once somebody has allowed them. */
 import { describe, expect, test } from 'vitest';
 import { runSession, startSession, type ToolObject } from '../../../src/backends/tool-loop.js';
-import { type ScriptedProviderTurn, type ScriptedStep, scriptedProvider } from '../../../src/providers/scripted.js';
+import {
+  type ScriptedProviderStep,
+  type ScriptedProviderTurn,
+  scriptedProvider,
+} from '../../../src/providers/scripted.js';
 import { ManualClock } from '../../../src/testing/manual-clock.js';
 import { type Call, modes, noting, text, tool } from '../../support/loop.js';
 import { errorOf, Gate, quiet } from '../../support/waiting.js';
 
-const asking = (id: string, name = 'bash'): ScriptedStep => ({
+const asking = (id: string, name = 'bash'): ScriptedProviderStep => ({
   type: 'server_tool',
   id,
   name,

@@ -1,12 +1,16 @@
 /** What is asked may be an outcome to work towards, in the place of a prompt. */
 import { describe, expect, test } from 'vitest';
 import { type LoopOptions, runSession, startSession } from '../../../src/backends/tool-loop.js';
-import { type ScriptedProviderTurn, type ScriptedStep, scriptedProvider } from '../../../src/providers/scripted.js';
+import {
+  type ScriptedProviderStep,
+  type ScriptedProviderTurn,
+  scriptedProvider,
+} from '../../../src/providers/scripted.js';
 import { modes, text, tool } from '../../support/loop.js';
 import { errorOf } from '../../support/waiting.js';
 
 const outcome = { description: 'A poem', rubric: 'It rhymes', maxIterations: 3 };
-const graded = (verdict: string, iteration: number): ScriptedStep => ({
+const graded = (verdict: string, iteration: number): ScriptedProviderStep => ({
   type: 'grade',
   grade: { verdict, explanation: `${verdict}!`, iteration },
 });

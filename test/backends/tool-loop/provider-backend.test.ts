@@ -11,8 +11,8 @@ import {
 } from '../../../src/backends/tool-loop.js';
 import {
   type ScriptedProvider,
+  type ScriptedProviderStep,
   type ScriptedProviderTurn,
-  type ScriptedStep,
   scriptedProvider,
 } from '../../../src/providers/scripted.js';
 import {
@@ -53,7 +53,7 @@ function underTest(mode: (typeof modes)[number]): BackendUnderTest {
       }
       const steps = stepsOf(turn);
       calls += 1;
-      const first: ScriptedStep[] =
+      const first: ScriptedProviderStep[] =
         turn.tool === undefined ? steps : [tool(`call-${calls}`, turn.tool.name, turn.tool.input)];
       scripted.script((input, { sessionId, earlier }) => {
         const system = scripted.opened.find(({ id }) => id === sessionId)?.options.system;
@@ -74,7 +74,7 @@ function isFailure(end: ModelTurn['end']): end is ModelFailure {
   return end !== undefined && end !== 'done' && end !== 'hang' && end !== 'drop';
 }
 
-function stepsOf({ text: pieces = [], usage: used, end }: ModelTurn): ScriptedStep[] {
+function stepsOf({ text: pieces = [], usage: used, end }: ModelTurn): ScriptedProviderStep[] {
   return [
     ...pieces.map(text),
     ...(used === undefined ? [] : [usage(used.inputTokens, used.outputTokens)]),
@@ -102,7 +102,7 @@ describe.each(modes)('providerBackend (%s)', (mode) => {
   };
 
   test('tells all that goes on in a request', async () => {
-    const search: ScriptedStep = { type: 'server_tool', id: 's', name: 'search', input: 'x' };
+    const search: ScriptedProviderStep = { type: 'server_tool', id: 's', name: 'search', input: 'x' };
     const turns = [
       [text('Let me '), text('see.'), tool('a'), usage(3, 1)],
       [search, text('Tea.'), usage(4)],

@@ -4,7 +4,7 @@ import type { Clock } from '../internal/clock.js';
 import type { Waiting } from './request.js';
 
 /** Waits as long as the caller wants to. `onGivingUp` is called when that is not long enough. */
-export function patiently<T>(
+export function withTimeout<T>(
   work: Promise<T>,
   { timeoutMs = Infinity, signal }: Waiting,
   clock: Clock,
@@ -31,7 +31,7 @@ export function patiently<T>(
 }
 
 /** Waits for work, at most so many milliseconds; never rejects. */
-export function atMost(ms: number, work: Promise<unknown>, clock: Clock): Promise<void> {
+export function settledWithin(ms: number, work: Promise<unknown>, clock: Clock): Promise<void> {
   return new Promise((resolve) => {
     const cancel = clock.after(ms, resolve, { keepAlive: true });
     const done = () => {

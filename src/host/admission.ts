@@ -2,25 +2,25 @@
 import type { Prompt } from '../backends/backend.js';
 import { AgentFlowError, InvalidValueError, toAgentFlowError } from '../errors.js';
 import type { Actor } from './actor.js';
+import { isPrompt } from './callbacks.js';
 import { currentNameIn } from './current.js';
 import type { Observers } from './events.js';
 import type { Graph } from './graph.js';
-import { isPrompt } from './mind.js';
 import { checkFollowing, checkWaiting, kindOf } from './options.js';
+import type { Registry } from './registry.js';
 import type { Asking, Request } from './request.js';
-import type { Roster } from './roster.js';
 
 /** Where prompts and events come in. */
-export class Reception {
-  readonly #roster: Roster;
+export class Admission {
+  readonly #registry: Registry;
   readonly #observers: Observers;
   readonly #graph: Graph;
   /** The host. */
   readonly #owner: string;
 
-  constructor(roster: Roster, observers: Observers, graph: Graph, owner: string) {
+  constructor(registry: Registry, observers: Observers, graph: Graph, owner: string) {
     this.#owner = owner;
-    this.#roster = roster;
+    this.#registry = registry;
     this.#observers = observers;
     this.#graph = graph;
   }
@@ -31,7 +31,7 @@ export class Reception {
       if (!isPrompt(prompt)) throw new InvalidValueError('input', [promptIssue(prompt)]);
       checkFollowing(asking);
       checkWaiting(asking);
-      const taken = this.#roster.taken(prompt);
+      const taken = this.#registry.taken(prompt);
       asking.signal?.throwIfAborted();
       const request = actor.admit(origin, taken, asking);
       this.#graph.add(this.currentName, name, origin);
@@ -43,9 +43,9 @@ export class Reception {
 
   /** Hands an event to an agent. Throws what refuses it. */
   notify(name: string, event: unknown, isAwaited: boolean) {
-    const actor = this.#roster.get(name);
+    const actor = this.#registry.get(name);
     try {
-      const notified = actor.notify(this.#roster.taken(event), isAwaited);
+      const notified = actor.notify(this.#registry.taken(event), isAwaited);
       this.#graph.add(this.currentName, name, 'notify');
       return { actor, ...notified };
     } catch (error) {
@@ -66,7 +66,7 @@ export class Reception {
 
   /** What waits for an agent, called by that agent, would wait for ever. */
   notItself(name: string, what: string): Actor {
-    const actor = this.#roster.get(name);
+    const actor = this.#registry.get(name);
     if (this.currentName !== name) return actor;
     throw new AgentFlowError('AGENT_SELF_CALL', `The agent "${name}" cannot ${what} itself from its own callback`);
   }

@@ -3,20 +3,20 @@ import type { EndReason } from './behaviour.js';
 import type { Observers } from './events.js';
 import { type Consequence, type Happening, isProcessing, type Phase, transition } from './machine.js';
 
-/** Whose stance it is, and who is told. */
-export interface StanceParts {
+/** Whose lifecycle it is, and who is told. */
+export interface LifecycleParts {
   readonly name: string;
   readonly observers: Observers;
 }
 
 /** Where one agent stands. */
-export class Stance {
-  readonly #parts: StanceParts;
+export class Lifecycle {
+  readonly #parts: LifecycleParts;
   #phase: Phase;
   #endsAs: 'drained' | 'closed' | undefined;
   #endReason: EndReason | undefined;
 
-  constructor(phase: Phase, parts: StanceParts) {
+  constructor(phase: Phase, parts: LifecycleParts) {
     this.#phase = phase;
     this.#parts = parts;
   }
@@ -41,6 +41,11 @@ export class Stance {
   /** It halts when what goes on is over. */
   get isToHalt(): boolean {
     return this.#phase === 'idle, to halt' || this.#phase === 'processing, to halt';
+  }
+
+  /** It is halted, or is when the turn ends, and nobody has resumed it. */
+  get staysHalted(): boolean {
+    return this.#phase === 'halted' || this.#phase === 'processing, halting';
   }
 
   /** It halts, and takes prompts again at once. */

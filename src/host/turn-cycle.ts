@@ -9,24 +9,24 @@ import type { AnsweredCall, Backend, BackendEvent, Message, Prompt } from '../ba
 import { AgentFlowError, type ErrorCode } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import type { Decision, TurnInfo, TurnOutcome } from './behaviour.js';
+import type { Callbacks } from './callbacks.js';
 import { answeredTurn, CallLog } from './calls.js';
 import { type Runner, runAs } from './current.js';
 import type { Observers, Told, TurnFacts } from './events.js';
 import { type Ledger, type Reservation, type Spent, spentBy } from './ledger.js';
+import type { Lifecycle } from './lifecycle.js';
 import type { AgentMemory, KeptCall } from './memory.js';
-import type { Mind } from './mind.js';
 import type { Policies } from './options.js';
 import { endTurnSpan, inTurnSpan } from './otel.js';
 import type { AgentRecord } from './record.js';
 import { passOn, type Request } from './request.js';
-import type { Stance } from './stance.js';
 import { runTurn, type TurnEnd } from './turn.js';
 
 /** What an agent's turns have in common. */
 export interface CycleParts extends Runner {
   readonly backend: Backend;
-  readonly mind: Mind;
-  readonly stance: Pick<Stance, 'step'>;
+  readonly callbacks: Callbacks;
+  readonly lifecycle: Pick<Lifecycle, 'step'>;
   readonly record: AgentRecord;
   readonly policies: Policies;
   readonly clock: Clock;
@@ -108,8 +108,8 @@ export class TurnCycle {
 
   /** Asks `preTurn`. */
   async prepare(request: Request): Promise<Prompt | Refusal> {
-    const { mind } = this.#parts;
-    const preparation = await mind.preTurn(request.prompt);
+    const { callbacks } = this.#parts;
+    const preparation = await callbacks.preTurn(request.prompt);
     if (preparation.decision === 'proceed') return preparation.prompt;
     this.#controller = undefined;
     if (preparation.decision === 'invalid') return { error: preparation.error, halts: false };
@@ -135,11 +135,11 @@ export class TurnCycle {
 
   /** Tells that the turn begins. */
   announce(request: Request, prompt: Prompt): void {
-    const { observers, mind, clock } = this.#parts;
+    const { observers, callbacks, clock } = this.#parts;
     const facts = factsOf(request);
     this.#startedAt = clock.now();
     this.#tell({ type: 'turn.start', ...facts });
-    const content = { prompt, originalPrompt: request.prompt, agentState: mind.state };
+    const content = { prompt, originalPrompt: request.prompt, agentState: callbacks.state };
     const rewritten = prompt !== request.prompt;
     this.#tell({ type: 'prompt.start', rewritten, ...facts, ...(observers.withContent ? content : {}) });
   }
@@ -166,31 +166,33 @@ export class TurnCycle {
     }
     this.#reservations = [];
     this.#tellEnd(request, end);
-    if (end.error !== undefined && lost?.goesOnFrom !== undefined) this.#session = await lost.reopen();
     const ended: TurnOutcome =
       end.error === undefined ? { ok: true, response: end.response } : { ok: false, error: end.error };
     const closed = hasEnded() ? undefined : await this.close(request, prompt, ended);
     this.#tellClosed(request, closed?.outcome ?? ended, end, spent);
+    // Its session ends with calls that nobody answers any more.
+    const isBroken = end.error !== undefined && lost?.goesOnFrom !== undefined;
+    if (isBroken && closed !== undefined) this.#session = await lost.reopen();
     return closed && { ...closed, said: this.#said(prompt, end) };
   }
 
   /** What the callbacks make of a turn's end: remembered with it, so that a turn that is tried again finds none of it. */
   async close(request: Request, prompt: Prompt, ended: TurnOutcome): Promise<TurnClosed> {
-    const { mind, stance, memory } = this.#parts;
+    const { callbacks, lifecycle, memory } = this.#parts;
     memory?.hold();
     const turn: TurnInfo = { ...factsOf(request), prompt };
     let outcome = ended;
     let decision: Decision<unknown> | undefined;
     if (outcome.ok) {
-      const decided = await mind.handleResponse(outcome.response, turn);
+      const decided = await callbacks.handleResponse(outcome.response, turn);
       if (decided.ok) decision = decided.decision;
       else outcome = { ok: false, error: decided.error };
     }
-    if (!outcome.ok) decision = await mind.handleError(outcome.error, turn);
+    if (!outcome.ok) decision = await callbacks.handleError(outcome.error, turn);
     // From here on a resume follows the halt, and does not prevent it.
-    if (decision?.decision === 'halt') stance.step('a callback halts');
-    await mind.postTurn(outcome, request.ref);
-    return { outcome, decision: decision ?? { decision: 'noreply', state: mind.state }, said: [] };
+    if (decision?.decision === 'halt') lifecycle.step('a callback halts');
+    await callbacks.postTurn(outcome, request.ref);
+    return { outcome, decision: decision ?? { decision: 'noreply', state: callbacks.state }, said: [] };
   }
 
   async #askBackend(request: Request, prompt: Prompt, lost: LostTurn | undefined): Promise<TurnEnd> {
@@ -229,7 +231,7 @@ export class TurnCycle {
     used: { usage: Spent | undefined },
     controller: AbortController,
   ): void | Promise<void> {
-    const { mind, observers } = this.#parts;
+    const { callbacks, observers } = this.#parts;
     passOn(request, event);
     if (observers.withContent) this.#tell({ type: 'stream.event', ref: request.ref, kind: event.type, event });
     if (event.type === 'session') this.#keepSessionId(event.sessionId);
@@ -243,10 +245,10 @@ export class TurnCycle {
     }
     const kept = this.#calls?.hear(event);
     // What is heard after a cut changes nothing any more.
-    if (!mind.hearsStream || controller.signal.aborted) return kept;
+    if (!callbacks.hearsStream || controller.signal.aborted) return kept;
     return kept === undefined
-      ? mind.streamEvent(event, controller.signal)
-      : kept.then(() => mind.streamEvent(event, controller.signal));
+      ? callbacks.streamEvent(event, controller.signal)
+      : kept.then(() => callbacks.streamEvent(event, controller.signal));
   }
 
   /** A turn that failed is no part of the conversation. */
@@ -265,11 +267,11 @@ export class TurnCycle {
   }
 
   #tellEnd(request: Request, { error, response }: TurnEnd): void {
-    const { observers, mind } = this.#parts;
+    const { observers, callbacks } = this.#parts;
     const { withContent } = observers;
     const { durationMs } = response;
     const facts = factsOf(request);
-    const agentState = mind.state;
+    const agentState = callbacks.state;
     if (error === undefined)
       this.#tell({ type: 'prompt.stop', durationMs, ...facts, ...(withContent ? { response, agentState } : {}) });
     else {

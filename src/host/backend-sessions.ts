@@ -1,21 +1,16 @@
-/** How a backend's session is opened, opened again, and closed. */
+/** A backend's sessions: how one is started, opened again, and closed. */
 import type { Backend, BackendSessionOptions, Message } from '../backends/backend.js';
 import { AgentFlowError, isAgentFlowError } from '../errors.js';
 import { messageOf } from './host-errors.js';
 import { inOrder, type KeptAgent } from './memory.js';
 
-/** Opens a session. Rejects with `BACKEND_START_FAILED`. */
-export async function opened(backend: Backend, open: () => unknown): Promise<unknown> {
-  try {
-    return await open();
-  } catch (cause) {
-    const message = `The backend ${backend.name} could not start: ${messageOf(cause)}`;
-    throw new AgentFlowError('BACKEND_START_FAILED', message, { cause });
-  }
+/** Starts a session. Rejects with `BACKEND_START_FAILED`. */
+export function startSession(backend: Backend, options: BackendSessionOptions | undefined): Promise<unknown> {
+  return opened(backend, () => backend.startSession(options));
 }
 
 /** Ends a session that nobody wants. Never rejects. */
-export async function closed(backend: Backend, session: unknown): Promise<void> {
+export async function closeSession(backend: Backend, session: unknown): Promise<void> {
   try {
     await backend.terminateSession(session);
   } catch {
@@ -23,8 +18,20 @@ export async function closed(backend: Backend, session: unknown): Promise<void> 
   }
 }
 
-/** By its id, and with the conversation so far: some backends keep it themselves, others need it. */
-export async function reopenSession(
+/**
+ * By its id, and with the conversation so far: some backends keep it themselves, others need it. Rejects with
+ * `BACKEND_START_FAILED`.
+ */
+export function reopenSession(
+  backend: Backend,
+  kept: KeptAgent,
+  unfinished: readonly Message[],
+  onLostSession: () => void,
+): Promise<unknown> {
+  return opened(backend, () => resumed(backend, kept, unfinished, onLostSession));
+}
+
+async function resumed(
   backend: Backend,
   kept: KeptAgent,
   unfinished: readonly Message[],
@@ -41,4 +48,13 @@ export async function reopenSession(
   }
   onLostSession();
   return backend.startSession(options);
+}
+
+async function opened(backend: Backend, open: () => unknown): Promise<unknown> {
+  try {
+    return await open();
+  } catch (cause) {
+    const message = `The backend ${backend.name} could not start: ${messageOf(cause)}`;
+    throw new AgentFlowError('BACKEND_START_FAILED', message, { cause });
+  }
 }

@@ -1,58 +1,58 @@
-/** The life of one agent: the loop that does one thing at a time, in the order of `machine.ts`, and how it ends. */
+/** The loop of one agent, which does one thing at a time, in the order of `machine.ts`; and how it ends. */
 import { isAgentFlowError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
 import type { EndReason } from './behaviour.js';
 import { runAsNobody } from './current.js';
 import { draining, terminated } from './host-errors.js';
 import { nextWork, type Work } from './machine.js';
-import { atMost } from './patience.js';
+import { type Loop, Processor, type RunningParts } from './processor.js';
 import { answer, failed, type Request } from './request.js';
-import { type LifeParts, type Loop, Service } from './service.js';
+import { settledWithin } from './timeouts.js';
 
-/** The life of one agent. */
-export class Life implements Loop {
-  readonly service: Service;
-  readonly #parts: LifeParts;
+/** The loop of one agent. */
+export class ActorLoop implements Loop {
+  readonly processor: Processor;
+  readonly #parts: RunningParts;
   /** The loop runs, or is about to. */
   #isWorking = false;
-  #loop: Promise<void> | undefined;
+  #running: Promise<void> | undefined;
   #needsPreRun: boolean;
   #ended: Deferred<EndReason> | undefined;
 
-  constructor(parts: LifeParts) {
+  constructor(parts: RunningParts) {
     this.#parts = parts;
-    this.#needsPreRun = parts.mind.hasPreRun && !parts.hasRun;
-    this.service = new Service(parts, this);
+    this.#needsPreRun = parts.callbacks.hasPreRun && !parts.hasRun;
+    this.processor = new Processor(parts, this);
   }
 
   /** Something goes on, be it only a callback. */
   get isBusy(): boolean {
-    return this.#isWorking || this.#parts.stance.isProcessing;
+    return this.#isWorking || this.#parts.lifecycle.isProcessing;
   }
 
   /** A prompt that came now would be taken at once. */
   get isFree(): boolean {
-    return this.#parts.stance.phase === 'idle' && !this.#isWorking;
+    return this.#parts.lifecycle.phase === 'idle' && !this.#isWorking;
   }
 
   /** What a halted agent still does, `postRun` or a notification: no turn follows it. `undefined`: nothing. */
   get lastCallbacks(): Promise<void> | undefined {
-    return this.#isWorking && this.#parts.stance.isHalted ? this.#loop : undefined;
+    return this.#isWorking && this.#parts.lifecycle.isHalted ? this.#running : undefined;
   }
 
   /** Takes a request that need not queue. Only when free. */
   take(request: Request): void {
-    this.service.admit(request);
+    this.processor.admit(request);
     this.wake();
   }
 
   /** Begins the loop, unless it runs or has nothing to do. */
   wake(): void {
-    const { endsAs, isAlive } = this.#parts.stance;
+    const { endsAs, isAlive } = this.#parts.lifecycle;
     if (this.#isWorking || !isAlive) return;
     if (endsAs === undefined && this.#nextWork() === 'nothing') return;
     this.#isWorking = true;
-    this.#loop = runAsNobody(() => this.#live());
+    this.#running = runAsNobody(() => this.#run());
   }
 
   /** Keeps everything else away while `work` goes on. Only when not busy. */
@@ -71,14 +71,14 @@ export class Life implements Loop {
    * it is kept.
    */
   drain(reason: 'drained' | 'closed'): Promise<EndReason> {
-    const { name, stance, backlog } = this.#parts;
+    const { name, lifecycle, mailbox } = this.#parts;
     this.#ended ??= new Deferred();
-    if (stance.endsAs !== undefined || !stance.isAlive) return this.#ended.promise;
-    stance.askEnd(reason);
+    if (lifecycle.endsAs !== undefined || !lifecycle.isAlive) return this.#ended.promise;
+    lifecycle.askEnd(reason);
     if (reason === 'drained') {
       const error = draining(name);
-      for (const request of this.#takeAll()) this.service.settle(request, failed(error));
-      for (const { heard } of backlog.clearNotifications()) heard?.reject(error);
+      for (const request of this.#takeAll()) this.processor.settle(request, failed(error));
+      for (const { heard } of mailbox.clearNotifications()) heard?.reject(error);
     }
     this.wake();
     return this.#ended.promise;
@@ -90,21 +90,20 @@ export class Life implements Loop {
 
   /** Ends at once: the turn is cut, everybody who waits is told, `terminate` runs, the backend's session is ended. */
   async end(reason: EndReason, cause?: unknown): Promise<EndReason> {
-    const { name, mind, cycle, backlog, backend, memory, observers, stance, clock, policies, onEnd } = this.#parts;
-    const within = (work: Promise<unknown>) => atMost(policies.shutdownMs, work, clock);
+    const { name, callbacks, cycle, mailbox, backend, memory, observers, lifecycle, clock, policies, onEnd } =
+      this.#parts;
+    const within = (work: Promise<unknown>) => settledWithin(policies.shutdownMs, work, clock);
     this.#ended ??= new Deferred();
-    if (!stance.end(reason)) return this.#ended.promise;
+    if (!lifecycle.end(reason)) return this.#ended.promise;
     // What waits goes on in the next process: nothing of the end is remembered.
     if (reason === 'closed' || reason === 'crashed') memory?.seal();
     const error = terminated(name, reason, cause);
     cycle.cut(error);
-    const { active } = this.service;
-    for (const request of [...(active === undefined ? [] : [active]), ...this.#takeAll()])
-      answer(name, request, failed(error));
-    for (const { heard } of backlog.clearNotifications()) heard?.reject(error);
-    backlog.refuseListeners(error);
-    if (this.#loop !== undefined) await within(this.#loop);
-    await within(mind.terminate(reason));
+    for (const request of this.#takeUnanswered()) answer(name, request, failed(error));
+    for (const { heard } of mailbox.clearNotifications()) heard?.reject(error);
+    mailbox.refuseListeners(error);
+    if (this.#running !== undefined) await within(this.#running);
+    await within(callbacks.terminate(reason));
     await within((async () => backend.terminateSession(cycle.session))());
     await onEnd(this.#parts, reason, cause);
     observers.tell(name, { type: 'terminated', reason, ...(isAgentFlowError(cause) ? { code: cause.code } : {}) });
@@ -112,17 +111,24 @@ export class Life implements Loop {
     return reason;
   }
 
+  /** Everybody's who waits for an answer; one that is about to be tried again is there twice, and waits once. */
+  #takeUnanswered(): readonly Request[] {
+    const { active } = this.processor;
+    const waiting = this.#takeAll();
+    return active === undefined || waiting.some(({ ref }) => ref === active.ref) ? waiting : [active, ...waiting];
+  }
+
   /** All prompts that wait; nothing waits any more. */
   #takeAll(): readonly Request[] {
-    const { backlog } = this.#parts;
-    const hadPrompts = backlog.prompts > 0;
-    const taken = backlog.clear();
-    if (hadPrompts) this.service.tellDepth();
+    const { mailbox } = this.#parts;
+    const hadPrompts = mailbox.prompts > 0;
+    const taken = mailbox.clear();
+    if (hadPrompts) this.processor.tellDepth();
     return taken;
   }
 
-  async #live(): Promise<void> {
-    const { stance } = this.#parts;
+  async #run(): Promise<void> {
+    const { lifecycle } = this.#parts;
     // Whoever woke the loop has its answer first.
     await undefined;
     try {
@@ -131,36 +137,36 @@ export class Life implements Loop {
         const goesOn = this.#goesOn(work);
         // Who is answered finds the agent as it is: free, if nothing waits.
         this.#isWorking = goesOn;
-        this.service.tellAnswers();
+        this.processor.answers.tellDeferred();
         if (!goesOn) break;
         await this.#do(work as Exclude<Work, 'nothing'>);
       }
-      if (stance.endsAs === undefined || !stance.isAlive) return;
-      this.#loop = undefined;
-      void this.end(stance.endsAs);
+      if (lifecycle.endsAs === undefined || !lifecycle.isAlive) return;
+      this.#running = undefined;
+      void this.end(lifecycle.endsAs);
     } catch (error) {
       this.#isWorking = false;
-      this.#loop = undefined;
+      this.#running = undefined;
       void this.end('crashed', error);
     }
   }
 
   #goesOn(work: Work): boolean {
-    const { endsAs, isAlive } = this.#parts.stance;
+    const { endsAs, isAlive } = this.#parts.lifecycle;
     if (!isAlive || work === 'nothing') return false;
     // An agent that is to end finishes what it has begun.
     return endsAs === undefined || work === 'admitted' || work === 'halt';
   }
 
   #nextWork(): Work {
-    const { backlog, clock, stance } = this.#parts;
-    const { chain } = backlog;
-    return nextWork(stance.phase, {
+    const { mailbox, clock, lifecycle } = this.#parts;
+    const { chain } = mailbox;
+    return nextWork(lifecycle.phase, {
       preRun: this.#needsPreRun,
-      admitted: this.service.admitted !== undefined,
+      admitted: this.processor.admitted !== undefined,
       selfChain: chain !== undefined && (chain.notBefore === undefined || chain.notBefore <= clock.now()),
-      notification: backlog.nextNotification?.order,
-      prompt: backlog.nextPrompt?.order,
+      notification: mailbox.nextNotification?.order,
+      prompt: mailbox.nextPrompt?.order,
     });
   }
 
@@ -169,20 +175,20 @@ export class Life implements Loop {
       case 'preRun':
         return this.#preRun();
       case 'admitted':
-        return this.service.serveAdmitted();
+        return this.processor.serveAdmitted();
       case 'halt':
-        return this.service.halt();
+        return this.processor.halt();
       case 'selfChain':
-        return this.service.serveChain();
+        return this.processor.serveChain();
       case 'notification':
-        return this.service.hear();
+        return this.processor.hear();
       case 'prompt':
-        return this.service.servePrompt();
+        return this.processor.servePrompt();
     }
   }
 
   async #preRun(): Promise<void> {
-    await this.service.preRun();
+    await this.processor.preRun();
     this.#needsPreRun = false;
   }
 }

@@ -1,10 +1,16 @@
-/** What is needed to start an agent, checked. */
+/** What is needed to start an agent, and to start it again: checked, once. */
 import { type AnyAgent, agentBackend } from './agent-backend.js';
 import type { AgentStartOptions, Revival } from './api.js';
-import { defineBehaviour, noreply } from './behaviour.js';
-import type { AnyBehaviour } from './mind.js';
-import { assertOptions, checkStart, invalid, kindOf, policiesOf, type StartOptions } from './options.js';
-import type { Plan } from './starting.js';
+import { type AnyBehaviour, defineBehaviour, noreply } from './behaviour.js';
+import { assertOptions, checkStart, invalid, kindOf, type Policies, policiesOf, type StartOptions } from './options.js';
+
+/** What is needed to start an agent, and to start it again. */
+export interface AgentSpec {
+  readonly behaviour: AnyBehaviour;
+  readonly args: unknown;
+  readonly options: StartOptions;
+  readonly policies: Policies;
+}
 
 const required = ['init', 'handleResponse'] as const;
 const optional = [
@@ -13,12 +19,12 @@ const optional = [
 ];
 
 /** Checks what an agent is started with. Throws `INVALID_VALUE`. */
-export function planOf(what: AnyBehaviour | AnyAgent, options: StartOptions | AgentStartOptions): Plan {
+export function specOf(what: AnyBehaviour | AnyAgent, options: StartOptions | AgentStartOptions): AgentSpec {
   if (typeof what !== 'object' || what === null) throw invalid('', 'a behaviour or an agent', kindOf(what));
-  return 'streamBidi' in what ? planOfAgent(what, options) : planOfBehaviour(what, options as StartOptions);
+  return 'streamBidi' in what ? specOfAgent(what, options) : specOfBehaviour(what, options as StartOptions);
 }
 
-function planOfBehaviour(behaviour: AnyBehaviour, options: StartOptions & { readonly args?: unknown }): Plan {
+function specOfBehaviour(behaviour: AnyBehaviour, options: StartOptions & { readonly args?: unknown }): AgentSpec {
   checkStart(options);
   for (const callback of required) {
     if (typeof behaviour[callback] !== 'function') throw invalid(callback, 'a function', kindOf(behaviour[callback]));
@@ -38,14 +44,14 @@ const plain = defineBehaviour({
   handleResponse: (_ref, _response, state) => noreply(state),
 });
 
-function planOfAgent(agent: AnyAgent, options: AgentStartOptions): Plan {
+function specOfAgent(agent: AnyAgent, options: AgentStartOptions): AgentSpec {
   assertOptions('', options);
-  return planOfBehaviour(plain as AnyBehaviour, { ...options, backend: agentBackend(agent, options) });
+  return specOfBehaviour(plain as AnyBehaviour, { ...options, backend: agentBackend(agent, options) });
 }
 
 /** Checks what a remembered agent is brought back with. Throws `INVALID_VALUE`. */
-export function planOfRevival(revival: Revival | undefined, name: string): Plan | undefined {
+export function specOfRevival(revival: Revival | undefined, name: string): AgentSpec | undefined {
   if (revival === undefined) return undefined;
   const { behaviour, agent, ...options } = revival;
-  return planOf(agent ?? behaviour, { ...options, name });
+  return specOf(agent ?? behaviour, { ...options, name });
 }

@@ -4,22 +4,22 @@ import { AgentFlowError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import { Actor } from './actor.js';
 import type { AgentParts } from './actor-parts.js';
-import { Backlog } from './backlog.js';
-import type { Initial } from './behaviour.js';
+import type { AgentSpec } from './agent-spec.js';
+import { closeSession, reopenSession, startSession } from './backend-sessions.js';
+import type { AnyBehaviour, Initial } from './behaviour.js';
+import { frozenState } from './callbacks.js';
 import { lastRound, unfinishedTurn } from './calls.js';
 import { type Runner, runAs } from './current.js';
 import type { Observers } from './events.js';
 import { messageOf } from './host-errors.js';
 import { Ledger } from './ledger.js';
+import { Mailbox } from './mailbox.js';
 import { AgentMemory, type HostStore, inOrder, type KeptAgent, type KeptRequest } from './memory.js';
-import { type AnyBehaviour, frozenState } from './mind.js';
-import { closed, opened, reopenSession } from './opening.js';
-import type { Policies, StartOptions } from './options.js';
 import { AgentRecord, fromKeptOutcome } from './record.js';
 import type { Request } from './request.js';
 
 /** What every agent of a host has in common. */
-export interface Surroundings {
+export interface HostContext {
   readonly clock: Clock;
   readonly observers: Observers;
   /** The host's own budget. */
@@ -27,14 +27,6 @@ export interface Surroundings {
   readonly store: HostStore | undefined;
   /** Unique to this host in this process: whose memories these are. */
   readonly owner: string;
-}
-
-/** What is needed to start an agent, and to start it again. */
-export interface Plan {
-  readonly behaviour: AnyBehaviour;
-  readonly args: unknown;
-  readonly options: StartOptions;
-  readonly policies: Policies;
 }
 
 /** Throws why nobody wants the agent any more. */
@@ -53,22 +45,22 @@ export interface Started {
  * Source: `GenAgent.start_agent/2`: `init_agent`, then `start_session`; a remembered agent has both behind it.
  */
 export async function startAgent(
-  plan: Plan,
-  surroundings: Surroundings,
+  spec: AgentSpec,
+  context: HostContext,
   onEnd: AgentParts['onEnd'],
   assertWanted: AssertWanted,
 ): Promise<Started> {
-  const { store, owner } = surroundings;
-  const { name } = plan.options;
+  const { store, owner } = context;
+  const { name } = spec.options;
   const memory = store === undefined ? undefined : await AgentMemory.open(store, name, owner);
   try {
     assertWanted();
     const kept = memory?.kept;
-    const common = commonParts(plan, surroundings, memory, onEnd, kept?.totals);
+    const common = commonParts(spec, context, memory, onEnd, kept?.totals);
     const actor =
       kept === undefined
-        ? await freshActor(plan, common, assertWanted)
-        : await keptActor(plan, common, kept, () => surroundings.observers.tell(name, { type: 'session.lost' }));
+        ? await freshActor(spec, common, assertWanted)
+        : await keptActor(spec, common, kept, () => context.observers.tell(name, { type: 'session.lost' }));
     return { actor, resumed: kept !== undefined };
   } catch (error) {
     await memory?.release().catch(() => {});
@@ -78,13 +70,13 @@ export async function startAgent(
 
 type CommonParts = Omit<AgentParts, 'sessionOptions' | 'hasRun' | 'lost'>;
 
-async function freshActor(plan: Plan, common: CommonParts, assertWanted: AssertWanted): Promise<Actor> {
-  const { behaviour, options, args } = plan;
+async function freshActor(spec: AgentSpec, common: CommonParts, assertWanted: AssertWanted): Promise<Actor> {
+  const { behaviour, options, args } = spec;
   const { memory } = common;
   const { state, session: sessionOptions } = await initOf(behaviour, common, args);
   if (memory !== undefined) assertIsJson(state, common.name);
   assertWanted();
-  const session = await opened(options.backend, () => options.backend.startSession(sessionOptions));
+  const session = await startSession(options.backend, sessionOptions);
   try {
     await memory?.begin({
       format: 1,
@@ -105,7 +97,7 @@ async function freshActor(plan: Plan, common: CommonParts, assertWanted: AssertW
       messages: {},
     });
   } catch (error) {
-    await closed(options.backend, session);
+    await closeSession(options.backend, session);
     throw error;
   }
   const parts = { ...common, sessionOptions, hasRun: false, lost: undefined };
@@ -113,12 +105,16 @@ async function freshActor(plan: Plan, common: CommonParts, assertWanted: AssertW
 }
 
 /** In the place it had: what was in flight first, then the self-chain, then the queue. */
-async function keptActor(plan: Plan, common: CommonParts, kept: KeptAgent, onLostSession: () => void): Promise<Actor> {
-  const { backend } = plan.options;
-  const { retriesLostTurn } = plan.policies;
+async function keptActor(
+  spec: AgentSpec,
+  common: CommonParts,
+  kept: KeptAgent,
+  onLostSession: () => void,
+): Promise<Actor> {
+  const { backend } = spec.options;
+  const { retriesLostTurn } = spec.policies;
   const sessionOptions = (kept.session ?? undefined) as BackendSessionOptions | undefined;
-  const reopen = (unfinished: readonly Message[]) =>
-    opened(backend, () => reopenSession(backend, kept, unfinished, onLostSession));
+  const reopen = (unfinished: readonly Message[]) => reopenSession(backend, kept, unfinished, onLostSession);
   const calls = retriesLostTurn && kept.current !== null ? kept.calls : [];
   const goesOn = calls.length > 0 && backend.resumeTurn !== undefined;
   const lostPrompt = kept.current?.prompt as Prompt;
@@ -126,50 +122,52 @@ async function keptActor(plan: Plan, common: CommonParts, kept: KeptAgent, onLos
   const { totals, sessionId, hasRun, halted: isHalted, state } = kept;
   const history = inOrder(kept.history).map(([, turn]) => turn);
   common.record.restore(totals, sessionId ?? undefined, history);
-  const request = restoreRequests(common.backlog, kept, retriesLostTurn);
+  const request = restoreRequests(common.mailbox, kept, retriesLostTurn);
   const goesOnFrom = goesOn ? lastRound(calls) : undefined;
   const turn = { prompt: lostPrompt, calls, goesOnFrom, reopen: () => reopen([]) };
   const lost = request && { ...turn, request, isRetried: retriesLostTurn };
-  for (const [order, event] of inOrder(kept.notifications)) common.backlog.restoreNotification(order, event);
+  for (const [order, event] of inOrder(kept.notifications)) common.mailbox.restoreNotification(order, event);
   const results = inOrder(kept.results).map(([order, { ref, outcome }]) => ({
     ref,
     order,
     outcome: fromKeptOutcome(outcome),
   }));
+  // What was answered has its place still: no other request may take it.
+  for (const { order } of results) common.mailbox.goOnAfter(order);
   return new Actor({ ...common, sessionOptions, hasRun, lost }, { state, session, isHalted, results });
 }
 
 /** Answers the request whose turn was left behind. */
 function restoreRequests(
-  backlog: Backlog,
+  mailbox: Mailbox,
   { requests, current, chain }: KeptAgent,
   isRetried: boolean,
 ): Request | undefined {
   let lost: Request | undefined;
   for (const [order, kept] of inOrder(requests)) {
     const isLost = current?.order === order;
-    const request = restored(backlog, order, kept, isLost && isRetried ? 1 : 0);
+    const request = restored(mailbox, order, kept, isLost && isRetried ? 1 : 0);
     if (isLost) lost = request;
-    else if (chain === order) backlog.setChain(request);
-    else backlog.queue(request);
-    if (isLost && isRetried) backlog.remember(request);
+    else if (chain === order) mailbox.setChain(request);
+    else mailbox.queue(request);
+    if (isLost && isRetried) mailbox.remember(request);
   }
   return lost;
 }
 
-function restored(backlog: Backlog, order: number, kept: KeptRequest, more: number): Request {
+function restored(mailbox: Mailbox, order: number, kept: KeptRequest, more: number): Request {
   const { ref, origin, prompt, attempt } = kept;
-  return backlog.restored({ ref, order, origin, prompt: prompt as Prompt, attempt: attempt + more });
+  return mailbox.restored({ ref, order, origin, prompt: prompt as Prompt, attempt: attempt + more });
 }
 
 function commonParts(
-  plan: Plan,
-  { clock, observers, ledgers, owner }: Surroundings,
+  spec: AgentSpec,
+  { clock, observers, ledgers, owner }: HostContext,
   memory: AgentMemory | undefined,
   onEnd: AgentParts['onEnd'],
   spent = { usd: 0, tokens: 0 },
 ): CommonParts {
-  const { behaviour, options, policies } = plan;
+  const { behaviour, options, policies } = spec;
   const { name, backend } = options;
   const own = policies.budget === undefined ? undefined : new Ledger('agent', policies.budget, spent);
   return {
@@ -183,9 +181,9 @@ function commonParts(
     ledger: own,
     ledgers: own === undefined ? ledgers : [own, ...ledgers],
     memory,
-    backlog: new Backlog(policies, memory),
+    mailbox: new Mailbox(policies, memory),
     record: new AgentRecord(policies.maxHistory),
-    plan,
+    spec,
     onEnd,
   };
 }

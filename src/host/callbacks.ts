@@ -2,17 +2,14 @@
 import type { BackendEvent, Prompt, Response } from '../backends/backend.js';
 import { type AgentFlowError, InvalidValueError } from '../errors.js';
 import { frozenJson } from '../internal/json.js';
-import type { Behaviour, Decision, EndReason, PreTurnDecision, TurnInfo, TurnOutcome } from './behaviour.js';
+import type { AnyBehaviour, Decision, EndReason, PreTurnDecision, TurnInfo, TurnOutcome } from './behaviour.js';
 import { type Runner, runAs } from './current.js';
 import type { Observers } from './events.js';
 import { callbackFailed } from './host-errors.js';
 import type { AgentMemory } from './memory.js';
 
-/** A behaviour whose types nobody knows any more. */
-export type AnyBehaviour = Behaviour<unknown, unknown, unknown>;
-
-/** What a {@link Mind} is made of. */
-export interface MindParts extends Runner {
+/** What a {@link Callbacks} is made of. */
+export interface CallbackParts extends Runner {
   readonly behaviour: AnyBehaviour;
   readonly observers: Observers;
   /** Where states are remembered; then they are JSON, and nobody may change one in place. */
@@ -28,11 +25,11 @@ export type Decided =
   | { readonly ok: false; readonly error: AgentFlowError };
 
 /** An agent's state and callbacks. */
-export class Mind {
-  readonly #parts: MindParts;
+export class Callbacks {
+  readonly #parts: CallbackParts;
   #state: unknown;
 
-  constructor(parts: MindParts, state: unknown) {
+  constructor(parts: CallbackParts, state: unknown) {
     this.#parts = parts;
     this.#state = parts.memory === undefined ? state : frozenState(state);
   }
