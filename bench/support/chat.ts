@@ -47,19 +47,24 @@ export function message(role: 'user' | 'model'): MessageData {
   return { role, content: [{ text: role === 'user' ? question : answer }] };
 }
 
-type Remember = (session: Session<ChatState>, added: MessageData[], own: MessageData[]) => Promise<void>;
+type Remember = (session: Session<ChatState>, added: MessageData[]) => Promise<void>;
+
+/** Here, and not in the handler: an open connection of another form is to hold nothing of it. */
+const ownLists = new WeakMap<object, MessageData[]>();
 
 const remember: Readonly<Record<Form, Remember>> = {
   recipe: (session, added) => session.updateState((state) => void state.messages.push(...added)),
   'recipe, history read'(session, added) {
     if (!Array.isArray(session.state.messages)) throw new Error('No history');
-    return remember.recipe(session, added, []);
+    return remember.recipe(session, added);
   },
   spread: (session, added) =>
     session.updateState({ ...session.state, messages: [...session.state.messages, ...added] }),
-  'own list'(session, added, own) {
-    own.push(...added);
-    return session.updateState({ messages: own });
+  'own list'(session, added) {
+    const messages = ownLists.get(session) ?? [...session.state.messages];
+    ownLists.set(session, messages);
+    messages.push(...added);
+    return session.updateState({ messages });
   },
 };
 
@@ -75,10 +80,9 @@ export function ourAgent(store: SessionStore | undefined, form: Form = 'recipe')
   };
   const agent = defineAgent(genkit({}), config, async ({ session, responder, turns }) => {
     opened.tell(session.state.messages.length);
-    const own = form === 'own list' ? [...session.state.messages] : [];
     await turns(async (asked) => {
       await responder.send(answer);
-      await remember[form](session, [asked, message('model')], own);
+      await remember[form](session, [asked, message('model')]);
     });
     return { output: null };
   });
