@@ -8,15 +8,15 @@ import { Sessions } from '../session/sessions.js';
 import type { AgentHandler, AgentOutput, StreamBidiOptions } from './agent.js';
 import { attach, shareRuns } from './attach.js';
 import { type AgentDefinition, assertOpening } from './definition.js';
+import type { Launch } from './launch.js';
 import { OpenRuns } from './open-runs.js';
-import { type AgentOfRuns, AgentRun } from './run.js';
-import type { Launch } from './runtime.js';
+import { AgentRun, type RunnableAgent } from './run.js';
 
 /** The runs and sessions of one agent. */
 export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
   readonly sessions: Sessions<State>;
   readonly #definition: AgentDefinition;
-  readonly #agent: AgentOfRuns<State, In, Out, Chunk, Stream, Sent>;
+  readonly #agent: RunnableAgent<State, In, Out, Chunk, Stream, Sent>;
   readonly #openRuns = new OpenRuns<RunConnection<Sent, Stream, AgentOutput<State, Out>>>();
 
   constructor(definition: AgentDefinition, handler: AgentHandler<State, In, Out, Chunk, Stream>) {

@@ -238,7 +238,7 @@ export interface Agent<State, In, Out, Stream, Init = State, Sent = In> {
   streamBidi(options?: StreamBidiOptions<Init>): Connection<Sent, Stream, AgentOutput<State, Out>>;
   /**
    * Sends one input, or several in order, closes, and waits for the result. An array is several inputs; where one input
-   * is itself an array, wrap it in another.
+   * is itself an array, wrap it in another. Rejects with whatever goes wrong, wrong options too.
    */
   run(input: Sent | readonly Sent[], options?: StreamBidiOptions<Init>): Promise<AgentOutput<State, Out>>;
   /** Watches the run that is open for a session in this process. Throws `SESSION_NOT_RUNNING`. */

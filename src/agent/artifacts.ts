@@ -1,3 +1,4 @@
+/** What a handler's result says of artifacts. */
 import { type Artifact, ArtifactSchema } from '../../schemas/index.js';
 import { z } from '../../schemas/zod.js';
 import { diff } from '../internal/diff.js';
@@ -8,7 +9,7 @@ import { checked } from './checks.js';
  * Saves what is new among the artifacts of a result; one that says what the session already has is not a new version.
  * Throws `InvalidValueError`, before any is saved.
  */
-export async function rememberArtifacts(session: Session<unknown>, artifacts: readonly Artifact[]): Promise<void> {
+export async function saveNewArtifacts(session: Session<unknown>, artifacts: readonly Artifact[]): Promise<void> {
   const current = new Map(session.artifacts.map((artifact) => [artifact.name, artifact]));
   for (const artifact of checked(z.array(ArtifactSchema), artifacts, 'artifact')) {
     const known = current.get(artifact.name);

@@ -21,12 +21,12 @@ export interface RunSources<Stream> {
   readonly leaseTtlMs: number;
 }
 
-/** The agents of this process, under the stores they share. */
-const neighbours = new WeakMap<SessionStore, Set<LocalRuns<unknown>>>();
+/** The agents of this process, by the store they share. */
+const agentsOf = new WeakMap<SessionStore, Set<LocalRuns<unknown>>>();
 
 /** Makes the runs of an agent known to the other agents of this process that have the same store. */
 export function shareRuns(store: SessionStore, runs: LocalRuns<unknown>): void {
-  neighbours.set(store, (neighbours.get(store) ?? new Set()).add(runs));
+  agentsOf.set(store, (agentsOf.get(store) ?? new Set()).add(runs));
 }
 
 /** Attaches at once; what goes wrong arrives when it is watched or aborted. Throws `INVALID_VALUE` for a cursor that is none. */
@@ -36,18 +36,18 @@ export function attach<Stream>(
   { from, signal }: AttachOptions = {},
 ): Attachment<Stream> {
   if (from !== undefined) checked(CursorSchema, from, 'option');
-  const finding = new Finding(sources, sessionId, from);
-  const run = silent(finding.start());
+  const search = new RunSearch(sources, sessionId, from);
+  const run = silent(search.find());
   const options = { ...(from === undefined ? {} : { after: from }), ...(signal === undefined ? {} : { signal }) };
   return {
     sessionId,
     abort: (reason): Promise<RunEnd> => silent(run.then((found) => found.abort(reason))),
-    [Symbol.asyncIterator]: () => iterate(async () => (await run).watch(options)),
+    [Symbol.asyncIterator]: () => iteratorOf(async () => (await run).watch(options)),
   };
 }
 
-/** The iterator that is still looked for. */
-function iterate<T>(find: () => Promise<AsyncIterableIterator<T>>): AsyncIterableIterator<T> {
+/** An iterator that can be used while it is still looked for. */
+function iteratorOf<T>(find: () => Promise<AsyncIterableIterator<T>>): AsyncIterableIterator<T> {
   let found: Promise<AsyncIterableIterator<T>> | undefined;
   const next = async (): Promise<IteratorResult<T>> => {
     found ??= find();
@@ -66,7 +66,7 @@ function iterate<T>(find: () => Promise<AsyncIterableIterator<T>>): AsyncIterabl
 }
 
 /** The search for the run to attach to. */
-class Finding<Stream> {
+class RunSearch<Stream> {
   readonly #sources: RunSources<Stream>;
   readonly #sessionId: string;
   readonly #from: AttachOptions['from'];
@@ -78,7 +78,7 @@ class Finding<Stream> {
   }
 
   /** Looks into this process in the call itself, so that nothing of a run there is missed. */
-  async start(): Promise<AttachedRun<Stream>> {
+  async find(): Promise<AttachedRun<Stream>> {
     const local = this.#localRuns();
     const holding = local.find(({ hasSession }) => hasSession);
     const seen = local.find(({ run }) => run === this.#from?.run);
@@ -93,7 +93,7 @@ class Finding<Stream> {
 
   #localRuns(): LocalRun<Stream>[] {
     const { store, runs } = this.#sources;
-    const agents = (store === undefined ? undefined : neighbours.get(store)) ?? [];
+    const agents = (store === undefined ? undefined : agentsOf.get(store)) ?? [];
     const all = new Set<LocalRuns<Stream>>([runs, ...(agents as Iterable<LocalRuns<Stream>>)]);
     return [...all].flatMap((one) => [...one.runsOf(this.#sessionId)]);
   }

@@ -5,21 +5,18 @@ import type { Outbox } from '../connection/outbox.js';
 import { type AgentFlowError, toAgentFlowError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
 import type { AcceptedInput } from '../session/store.js';
-import type { AbortState } from './run-abort.js';
-import type { RunScope } from './runtime.js';
-import { ActiveTurn } from './turn.js';
+import { ActiveTurn } from './active-turn.js';
+import { InputRecords, type InputRecordsParts } from './input-records.js';
+import type { RunScope } from './launch.js';
+import type { AbortState } from './lazy-abort.js';
 
 /** The run an {@link Intake} takes for. */
-export interface IntakeParts<In, Stream> {
-  /** For receipts and cursors. */
-  readonly id: string;
+export interface IntakeParts<In, Stream> extends InputRecordsParts {
   readonly inbox: Inbox<In>;
   readonly outbox: Outbox<Stream>;
   readonly abort: AbortState;
   /** Does a later run on the session know what was recorded? */
   readonly keepsInputs: boolean;
-  /** Records an input that carries an id; answers what is recorded. */
-  record(input: AcceptedInput): Promise<AcceptedInput>;
 }
 
 /** Waits for the next input, without a promise. It is told in the async context in which it asked. */
@@ -27,6 +24,9 @@ export interface InputReader<In> {
   resolve(result: IteratorResult<In, undefined>): void;
   reject(error: unknown): void;
 }
+
+/** The turn that takes or took an input. */
+type TurnOfInput = Pick<AcceptedInput, 'run' | 'turn'>;
 
 const noMore = { value: undefined, done: true } as const;
 
@@ -43,8 +43,8 @@ export class Intake<In, Stream> implements InputTaker<In> {
   #laterReaders: (() => void)[] | undefined;
   /** The async context of who reads: an input comes in the context of its sender. */
   #readsIn: AsyncResource | undefined;
-  #recording: Promise<void> | undefined;
-  #begun: Set<Promise<unknown>> | undefined;
+  /** Made with the first input that has an id. */
+  #records: InputRecords | undefined;
   #endedBy: AgentFlowError | undefined;
   #canInterrupt = false;
 
@@ -97,9 +97,9 @@ export class Intake<In, Stream> implements InputTaker<In> {
     }
     this.#reader = reader;
     this.#readsIn = readsIn;
-    if (this.turn === undefined && this.#recording === undefined) this.#take();
+    if (this.turn === undefined && this.#records?.endings === undefined) this.#take();
     else
-      this.settle().then(
+      this.endTurn().then(
         () => this.#take(),
         (error) => this.#answer(undefined, error),
       );
@@ -107,18 +107,18 @@ export class Intake<In, Stream> implements InputTaker<In> {
 
   #take(): void {
     const { inbox, outbox } = this.#run;
-    const breath = this.#turns === 0 ? undefined : outbox.breath();
-    if (breath === undefined) inbox.take(this);
-    else void breath.then(() => inbox.take(this));
+    const pause = this.#turns === 0 ? undefined : outbox.breakAfterInput();
+    if (pause === undefined) inbox.take(this);
+    else void pause.then(() => inbox.take(this));
   }
 
   /** The inbox has an input, or `undefined` when there will be none. */
   taken(entry: WaitingInput<In> | undefined): void {
-    void this.#readsIn?.runInAsyncScope(this.#meet, this, entry);
+    void this.#readsIn?.runInAsyncScope(this.#takeUp, this, entry);
   }
 
-  /** Closes the books of the turn that is open, if one is, and waits until all books are closed. */
-  async settle(error?: unknown): Promise<void> {
+  /** Ends the turn that is open, if one is, and waits until it is recorded that turns have ended. */
+  async endTurn(error?: unknown): Promise<void> {
     const { turn } = this;
     if (turn !== undefined) {
       turn.isOpen = false;
@@ -126,9 +126,9 @@ export class Intake<In, Stream> implements InputTaker<In> {
       this.#endTurnScope?.(error);
       this.#endTurnScope = undefined;
       this.#run.inbox.turnEnded();
-      if (turn.inputId !== undefined || turn.steeredIds.length > 0) this.#recordDone(turn);
+      if (turn.inputId !== undefined || turn.steeredIds.length > 0) this.#recordsOfRun().end(turn);
     }
-    await this.#recording;
+    await this.#records?.endings;
   }
 
   /** Nothing is taken from here on. */
@@ -137,30 +137,13 @@ export class Intake<In, Stream> implements InputTaker<In> {
     this.#run.inbox.end(reason);
   }
 
-  /** Closes the books of the run, and waits for whatever is still being written in them. */
+  /** The run is over: ends its turn, and waits for whatever is still being recorded. */
   async finish(error?: unknown): Promise<void> {
-    await this.settle(error).catch(() => {});
-    await Promise.allSettled(this.#begun ?? []);
+    await this.endTurn(error).catch(() => {});
+    await this.#records?.begun();
   }
 
-  #recordDone({ inputId, steeredIds, number, attempt }: ActiveTurn<In, Stream>): void {
-    const run = this.#run;
-    const before = this.#recording;
-    const done = { run: run.id, turn: number, done: true };
-    const recording = (async () => {
-      await before?.catch(() => {});
-      if (inputId !== undefined) await run.record({ id: inputId, ...done, attempt });
-      for (const id of steeredIds) await run.record({ id, ...done, attempt: 1 });
-    })();
-    this.#recording = recording;
-    // Whoever waits now is told when it fails; whoever comes later is not.
-    const forget = () => {
-      if (this.#recording === recording) this.#recording = undefined;
-    };
-    recording.then(forget, forget);
-  }
-
-  async #meet(entry: WaitingInput<In> | undefined): Promise<void> {
+  async #takeUp(entry: WaitingInput<In> | undefined): Promise<void> {
     try {
       if (entry === undefined) this.#answer(noMore);
       else await this.#begin(entry);
@@ -244,16 +227,13 @@ export class Intake<In, Stream> implements InputTaker<In> {
     }
   }
 
-  async #record({ id, input, attempt }: WaitingInput<In>, turn: number): Promise<{ run: string; turn: number }> {
-    const { id: run } = this.#run;
-    if (id === undefined) return { run, turn };
-    const recording = this.#run.record({ id, run, turn, attempt, done: false, input });
-    this.#begun ??= new Set();
-    this.#begun.add(recording);
-    try {
-      return await recording;
-    } finally {
-      this.#begun.delete(recording);
-    }
+  /** Where the input is recorded: here, unless the session has met it before. */
+  #record({ id, input, attempt }: WaitingInput<In>, turn: number): Promise<TurnOfInput> | TurnOfInput {
+    return id === undefined ? { run: this.#run.id, turn } : this.#recordsOfRun().begin({ id, input, attempt, turn });
+  }
+
+  #recordsOfRun(): InputRecords {
+    this.#records ??= new InputRecords(this.#run);
+    return this.#records;
   }
 }

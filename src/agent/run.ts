@@ -11,16 +11,16 @@ import { type Opened, openSession } from '../session/open-session.js';
 import type { OpenSession } from '../session/session.js';
 import type { AcceptedInput } from '../session/store.js';
 import type { AgentHandler, AgentOutput, HandlerArgs, HandlerResult, StreamBidiOptions } from './agent.js';
-import { rememberArtifacts } from './artifacts.js';
+import { saveNewArtifacts } from './artifacts.js';
 import { checked } from './checks.js';
 import type { AgentDefinition } from './definition.js';
 import { type Publisher, publish } from './feed/publisher.js';
+import { HandlerSide } from './handler-side.js';
 import { Intake, type IntakeParts } from './intake.js';
+import type { Launch, LaunchedRun, RunScope } from './launch.js';
+import { LazyAbort, withSignal } from './lazy-abort.js';
 import { RunResponder } from './responder.js';
-import { RunAbort, withSignal } from './run-abort.js';
-import { RunHost } from './run-host.js';
-import type { Launch, LaunchedRun, RunScope } from './runtime.js';
-import { runTurns } from './turns.js';
+import { runTurns } from './turn-loop.js';
 
 /** Ids a connection remembers by itself, to answer them without the store. */
 const rememberedIds = 10_000;
@@ -28,8 +28,8 @@ const rememberedIds = 10_000;
 /** What a result may say of its usage. Whatever else a model counts is passed on. */
 const SaidUsageSchema = z.object({ usage: UsageSchema.passthrough().optional() });
 
-/** What all runs of one agent share. */
-export interface AgentOfRuns<State, In, Out, Chunk, Stream, Sent> {
+/** An agent as its runs need it. */
+export interface RunnableAgent<State, In, Out, Chunk, Stream, Sent> {
   readonly definition: AgentDefinition;
   readonly handler: AgentHandler<State, In, Out, Chunk, Stream>;
   /** Told once, when a run is over. */
@@ -49,14 +49,14 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
   readonly inbox: Inbox<In>;
   readonly outbox: Outbox<Stream>;
   readonly connection: RunConnection<Sent, Stream, AgentOutput<State, Out>>;
-  readonly abort = new RunAbort();
+  readonly abort = new LazyAbort();
   scope: RunScope | undefined;
-  readonly #agent: AgentOfRuns<State, In, Out, Chunk, Stream, Sent>;
+  readonly #agent: RunnableAgent<State, In, Out, Chunk, Stream, Sent>;
   /** Until the run begins. */
   #opening: Promise<Opened<State>> | undefined;
   #session: OpenSession<State> | undefined;
   #intake: Intake<In, Stream> | undefined;
-  #host: RunHost<In, Stream> | undefined;
+  #handlerSide: HandlerSide<In, Stream> | undefined;
   #publisher: Publisher<Stream> | undefined;
   /** The handler has been called, and has neither returned nor been left alone. */
   #isHandling = false;
@@ -64,7 +64,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
   #cancelGrace: (() => void) | undefined;
 
   constructor(
-    agent: AgentOfRuns<State, In, Out, Chunk, Stream, Sent>,
+    agent: RunnableAgent<State, In, Out, Chunk, Stream, Sent>,
     id: string,
     sessionId: string,
     sendPolicy: SendPolicy | undefined,
@@ -94,7 +94,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
 
   begin(scope: RunScope): void {
     this.scope = scope;
-    void this.#enter(scope);
+    void this.#startHandling(scope);
   }
 
   refuse(error: unknown): void {
@@ -122,7 +122,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
     const { clock, abortGraceMs } = this.#agent.definition;
     if (!this.#isHandling) return;
     // Somebody may wait for the session, here or in another process: this one must not end before it is given back.
-    this.#cancelGrace = clock.after(abortGraceMs, () => void this.#leave({ error }), { keepAlive: true });
+    this.#cancelGrace = clock.after(abortGraceMs, () => void this.#stopHandling({ error }), { keepAlive: true });
   }
 
   onEnded(): void {
@@ -147,8 +147,8 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
     });
   }
 
-  /** To the call of the handler; what comes after is `#leave`. */
-  async #enter(scope: RunScope): Promise<void> {
+  /** Waits for the session and calls the handler; what comes after that is `#stopHandling`. */
+  async #startHandling(scope: RunScope): Promise<void> {
     const opening = this.#opening;
     this.#opening = undefined;
     let opened: Opened<State> | undefined;
@@ -170,39 +170,39 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
       scope.sessionOpened(session.id);
       intake.replay(pending);
       this.abort.throwIfAborted();
-      this.#handle(scope, session, intake);
+      this.#callHandler(scope, session, intake);
     } catch (error) {
-      await this.#leave({ error });
+      await this.#stopHandling({ error });
     }
   }
 
-  #handle(scope: RunScope, session: OpenSession<State>, intake: Intake<In, Stream>): void {
+  #callHandler(scope: RunScope, session: OpenSession<State>, intake: Intake<In, Stream>): void {
     const { definition, handler } = this.#agent;
     const { abort, outbox } = this;
-    const host = new RunHost({ intake, outbox, streamSchema: definition.streamSchema, abort });
-    this.#host = host;
+    const side = new HandlerSide({ intake, outbox, streamSchema: definition.streamSchema, abort });
+    this.#handlerSide = side;
     const args = withSignal<Omit<HandlerArgs<State, In, Chunk, Stream>, 'signal'>>(abort, {
       session,
-      inputStream: host.inputStream,
-      responder: new RunResponder<Chunk, Stream>(host),
-      turns: (work, options) => runTurns(host, work, options),
+      inputStream: side.inputStream,
+      responder: new RunResponder<Chunk, Stream>(side),
+      turns: (work, options) => runTurns(side, work, options),
       context: scope.context,
     });
     Promise.resolve(handler(args)).then(
-      (result) => this.#leave({ result }),
-      (error) => this.#leave({ error }),
+      (result) => this.#stopHandling({ result }),
+      (error) => this.#stopHandling({ error }),
     );
   }
 
   /** The handler is done, or left alone. Whatever happened, the next connection gets the session. */
-  async #leave(outcome: { readonly result: HandlerResult<Out> } | { readonly error: unknown }): Promise<void> {
+  async #stopHandling(outcome: { readonly result: HandlerResult<Out> } | { readonly error: unknown }): Promise<void> {
     if (!this.#isHandling) return;
     this.#isHandling = false;
     this.#cancelGrace?.();
     let output: AgentOutput<State, Out> | undefined;
     try {
       if ('error' in outcome) throw outcome.error;
-      this.#host?.end(new AgentFlowError('RUN_ENDED', 'The run has ended: the handler has returned'));
+      this.#handlerSide?.end(new AgentFlowError('RUN_ENDED', 'The run has ended: the handler has returned'));
       const tooLate = 'The agent ended the run before it took this input';
       this.#intake?.end(new AgentFlowError('CONNECTION_CLOSED', tooLate));
       output = await this.#result(outcome.result);
@@ -211,7 +211,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
       this.#fail(error);
     }
     try {
-      await this.#giveBack();
+      await this.#giveSessionBack();
     } catch (error) {
       this.#fail(error);
     }
@@ -224,7 +224,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
 
   #fail(error: unknown): void {
     this.connection.fail(toAgentFlowError(error));
-    // Of a connection that had failed before the run began its trace does not know yet.
+    // The connection may have failed before the run began, of which the trace does not know yet.
     void this.scope?.ended?.(this.abort.reason);
   }
 
@@ -234,7 +234,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
     const { sessionId } = this;
     const output: Out = checked(this.#agent.definition.outputSchema, result?.output, 'output');
     const { usage } = checked(SaidUsageSchema, { usage: result?.usage }, 'output');
-    await rememberArtifacts(session, result?.artifacts ?? []);
+    await saveNewArtifacts(session, result?.artifacts ?? []);
     await session.end(new AgentFlowError('RUN_ENDED', 'The run has ended: its session can no longer be changed'));
     const { artifacts, state } = session;
     return {
@@ -248,7 +248,7 @@ export class AgentRun<State, In, Out, Chunk, Stream, Sent>
   }
 
   /** A store that cannot be reached lets the session go by its lease. */
-  async #giveBack(): Promise<void> {
+  async #giveSessionBack(): Promise<void> {
     const error = this.abort.reason;
     // First, because a store that does not answer what the intake records must let the session go, too.
     const saved = this.#session?.end(error ?? new AgentFlowError('RUN_ENDED', 'The run has ended'));

@@ -1,17 +1,10 @@
 /** A state against its schema: when a session begins, when it is read back, and every time it changes. */
 import type { z } from '../../schemas/zod.js';
-import {
-  AgentFlowError,
-  InvalidValueError,
-  isAgentFlowError,
-  StoredStateError,
-  type ValueIssue,
-  type ValueKind,
-} from '../errors.js';
+import { AgentFlowError, InvalidValueError, isAgentFlowError, StoredStateError, type ValueIssue } from '../errors.js';
 import type { ChangeGuard } from '../internal/diff.js';
-import { frozenJson } from '../internal/json.js';
 import { valueIssues } from '../internal/value-issues.js';
 import type { StateRules } from '../session/open-session.js';
+import { ownJson } from '../session/own-values.js';
 import { checked, tryParse } from './checks.js';
 import { fits } from './fits.js';
 
@@ -27,16 +20,13 @@ export function stateRules({ schema, initialState, migrate }: StateConfig): Stat
   const guards = new SchemaGuards();
   return {
     create(init) {
-      if (init !== undefined) return json(checked(schema, init, 'init'), 'init');
+      if (init !== undefined) return initJson(checked(schema, init, 'init'));
       const ownDefault = defaultOf(schema, undefined);
-      if (ownDefault !== undefined) return json(ownDefault, 'init');
+      if (ownDefault !== undefined) return initJson(ownDefault);
       if (initialState !== undefined)
-        return json(
-          checked(schema, typeof initialState === 'function' ? initialState() : initialState, 'init'),
-          'init',
-        );
+        return initJson(checked(schema, typeof initialState === 'function' ? initialState() : initialState, 'init'));
       const membersDefault = defaultOf(schema, {});
-      if (membersDefault !== undefined) return json(membersDefault, 'init');
+      if (membersDefault !== undefined) return initJson(membersDefault);
       throw new AgentFlowError(
         'NO_INITIAL_STATE',
         'A new session needs a state: pass init, or give the agent initialState or stateSchema a default',
@@ -85,11 +75,8 @@ function defaultOf(schema: z.ZodTypeAny, nothing: undefined | object): unknown {
   }
 }
 
-function json(value: unknown, kind: ValueKind): unknown {
-  const issues: ValueIssue[] = [];
-  const copy = frozenJson(value, ({ path, received }) => issues.push({ path, expected: 'a JSON value', received }));
-  if (issues.length > 0) throw new InvalidValueError(kind, issues);
-  return copy;
+function initJson(state: unknown): unknown {
+  return ownJson(state, (issues) => new InvalidValueError('init', issues));
 }
 
 /**
@@ -124,7 +111,7 @@ class SchemaGuards {
   #accept(schema: z.ZodTypeAny, value: unknown, path: string): unknown {
     const result = tryParse(schema, value);
     if (result.success) return result.data;
-    this.#issues.push(...valueIssues(result.error.issues, value, this.#dotted(path)));
+    for (const issue of valueIssues(result.error.issues, value, this.#dotted(path))) this.#issues.push(issue);
     return value;
   }
 
@@ -133,13 +120,10 @@ class SchemaGuards {
     switch (def.typeName) {
       case 'ZodObject': {
         const shape: Record<string, z.ZodTypeAny> = def.shape();
-        const others = otherKeys(def);
-        if (others === 'whole') return undefined;
         return {
           of: (key) => {
-            if (key === droppedKey) return 'refused';
-            const member = Object.hasOwn(shape, key) ? shape[key] : undefined;
-            return member === undefined ? others : this.#guard(member);
+            const member = Object.hasOwn(shape, key) && key !== droppedKey ? shape[key] : undefined;
+            return member === undefined ? this.#ofUnknown(key, schema as z.AnyZodObject) : this.#guard(member);
           },
         };
       }
@@ -152,6 +136,26 @@ class SchemaGuards {
       default:
         return undefined;
     }
+  }
+
+  /** For a key that the shape of the object does not name. */
+  #ofUnknown(key: string | number, schema: z.AnyZodObject): ChangeGuard | 'refused' | undefined {
+    const { catchall, unknownKeys } = schema._def;
+    if (catchall._def.typeName !== 'ZodNever') {
+      const guard = this.#guard(catchall);
+      const accept: ChangeGuard['accept'] = (value, path) =>
+        value === undefined ? undefined : guard.accept(value, path);
+      return withoutDropped(key, { ...guard, accept });
+    }
+    if (unknownKeys === 'strict') return this.#strict(key, schema);
+    return unknownKeys === 'passthrough' && key !== droppedKey ? undefined : 'refused';
+  }
+
+  /** Only the schema has the words for it, and the members that it knows need not be there to hear them. */
+  #strict(key: string | number, schema: z.AnyZodObject): ChangeGuard {
+    return {
+      accept: (value, path) => this.#accept(schema.pick({}), { [key]: value }, path.slice(0, path.lastIndexOf('/'))),
+    };
   }
 
   #checkLength(def: ArrayBounds, length: number, path: string): void {
@@ -188,12 +192,6 @@ interface ArrayBounds {
   readonly exactLength: { value: number } | null;
   readonly minLength: { value: number } | null;
   readonly maxLength: { value: number } | null;
-}
-
-/** What a key outside the shape means: dropped, or (strict, catchall) a matter for the whole object. */
-function otherKeys(def: { unknownKeys?: string; catchall?: z.ZodTypeAny }): 'refused' | undefined | 'whole' {
-  if (def.unknownKeys === 'strict' || def.catchall?._def.typeName !== 'ZodNever') return 'whole';
-  return def.unknownKeys === 'passthrough' ? undefined : 'refused';
 }
 
 /** The schema below the wrappers that do not change what its children must be. */

@@ -1,3 +1,5 @@
+/** What a run has said, as one list: its chunks, and marks between them for the turns. */
+
 /** The end of a turn, as it stands among the chunks. */
 export class TurnEnd {
   readonly interrupted: boolean;
@@ -24,7 +26,7 @@ export class TurnStart {
 export type LogEntry<Stream> = Stream | TurnStart | TurnEnd;
 
 /** Where an entry stands: its turn and attempt, and how many chunks of the turn came before it. */
-export interface Place {
+export interface LogPosition {
   readonly index: number;
   readonly turn: number;
   readonly attempt: number;
@@ -38,7 +40,7 @@ export interface LogFollower {
 }
 
 /** Where every log begins. */
-const beginning: Place = { index: 0, turn: 0, attempt: 1, seq: 0 };
+const beginning: LogPosition = { index: 0, turn: 0, attempt: 1, seq: 0 };
 
 /** Forgotten entries are cut off in blocks, so that cutting costs nothing per chunk. */
 const cutBlock = 1_024;
@@ -50,7 +52,7 @@ const cutBlock = 1_024;
 export class ChunkLog<Stream> {
   readonly #keep: number;
   #entries: LogEntry<Stream>[] = [];
-  #start: Place = beginning;
+  #start: LogPosition = beginning;
   #waiting: (() => void)[] | undefined;
   /** At most one; others wait for {@link grown}. */
   follower: LogFollower | undefined;
@@ -66,7 +68,7 @@ export class ChunkLog<Stream> {
   }
 
   /** The oldest entry that is kept. */
-  get start(): Place {
+  get start(): LogPosition {
     return this.#start;
   }
 
@@ -98,20 +100,20 @@ export class ChunkLog<Stream> {
   forget(readUpTo: number): void {
     const surplus = Math.min(readUpTo, this.end - this.#keep) - this.#start.index;
     if (surplus < cutBlock || surplus < this.#entries.length / 2) return;
-    this.#start = placeAfter(this.#start, this.#entries, surplus);
+    this.#start = positionAfter(this.#start, this.#entries, surplus);
     this.#entries = this.#entries.slice(surplus);
   }
 }
 
 /** Where the entry after this one stands. */
-export function advance(place: Place, entry: unknown): Place {
-  const index = place.index + 1;
+export function advance(position: LogPosition, entry: unknown): LogPosition {
+  const index = position.index + 1;
   if (entry instanceof TurnStart) return { index, turn: entry.turn, attempt: entry.attempt, seq: 0 };
-  return { ...place, index, seq: place.seq + 1 };
+  return { ...position, index, seq: position.seq + 1 };
 }
 
 /** Where the entry after the first `count` entries stands: `advance`, many times, with one object made at the end. */
-function placeAfter(start: Place, entries: readonly unknown[], count: number): Place {
+function positionAfter(start: LogPosition, entries: readonly unknown[], count: number): LogPosition {
   let { turn, attempt, seq } = start;
   for (let index = 0; index < count; index++) {
     const entry = entries[index];

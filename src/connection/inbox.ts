@@ -73,13 +73,13 @@ export class Inbox<In> {
     return this.#closedBy;
   }
 
-  /** Puts an input where its policy says. Never throws: a refusal is the receipt's rejection. */
+  /** Takes in an input, unless its id is known already. Never throws: a refusal is the receipt's rejection. */
   send(input: In, id: string | undefined, policy: SendPolicy): Promise<SendReceipt> {
     const known = id === undefined ? undefined : this.#known?.get(id);
     if (known !== undefined) return asDuplicate(known);
     const isUrgent = policy === 'interrupt';
     const entry: WaitingInput<In> = { input, id, attempt: 1, receipt: new Deferred(), isUrgent };
-    const refusal = this.#place(entry, policy);
+    const refusal = this.#admit(entry, policy);
     if (refusal !== undefined) entry.receipt.reject(refusal);
     else if (id !== undefined) this.#remember(id, entry.receipt.promise);
     return entry.receipt.promise;
@@ -140,29 +140,30 @@ export class Inbox<In> {
     wanted?.isCut.resolve(turn?.interrupt(wanted.reason) ?? false);
   }
 
-  #place(entry: WaitingInput<In>, policy: SendPolicy): AgentFlowError | undefined {
+  /** Puts an input where its policy says, or answers why not. */
+  #admit(entry: WaitingInput<In>, policy: SendPolicy): AgentFlowError | undefined {
     const isBusy = this.#running !== undefined || this.#isStarting || this.#queue !== undefined;
     if (policy === 'reject' && isBusy) return new AgentFlowError('TURN_BUSY', 'The agent is still answering');
     if (policy === 'steer' && this.#running?.isListening()) {
-      this.#running.steer(entry, (missed) => this.#enqueue(missed));
+      this.#running.steer(entry, (missed) => this.#enqueueMissed(missed));
       return undefined;
     }
     if ((this.#queue?.length ?? 0) >= this.#maxQueued) {
       return new AgentFlowError('INPUT_QUEUE_FULL', `${this.#maxQueued} inputs already wait for the agent`);
     }
     if (entry.isUrgent) this.interrupt();
-    this.#putInLine(entry);
+    this.#enqueue(entry);
     return undefined;
   }
 
-  /** Puts an input in line that was meant for a turn that has ended. */
-  #enqueue(entry: WaitingInput<In>): void {
+  /** Puts an input in line that was to steer a turn which no longer listens. */
+  #enqueueMissed(entry: WaitingInput<In>): void {
     if (this.#closedBy !== undefined) entry.receipt.reject(this.#closedBy);
-    else this.#putInLine(entry);
+    else this.#enqueue(entry);
   }
 
   /** Behind all others, or if it is urgent behind those that are. */
-  #putInLine(entry: WaitingInput<In>): void {
+  #enqueue(entry: WaitingInput<In>): void {
     if (this.#queue === undefined) {
       this.#queue = [entry];
     } else if (entry.isUrgent) {

@@ -1,9 +1,9 @@
 /** The agent's side of the talk: chunks and turn ends on their way to whoever reads. */
 import { AgentFlowError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
-import { Breather } from './breather.js';
 import { ChunkLog, TurnEnd, TurnStart } from './chunk-log.js';
 import type { WatchEvent, WatchOptions } from './connection.js';
+import { EventLoopBreaks } from './event-loop-breaks.js';
 import { type RunEnding, watchLog } from './watching.js';
 
 /** Bounds of an {@link Outbox}, in chunks. */
@@ -60,7 +60,7 @@ export class Outbox<Stream> {
   #isDeliveryDue = false;
   /** Shared by all who wait for room, so that a handler that does not await piles up no promises. */
   #room: Deferred<void> | undefined;
-  #breather: Breather | undefined;
+  #breaks: EventLoopBreaks | undefined;
   #liveReaders = 0;
   #wasRead = false;
   #isOutputAwaited = false;
@@ -89,14 +89,14 @@ export class Outbox<Stream> {
     if (this.#hasRoom) this.#deliverSoon();
     else this.#deliver();
     if (!this.#hasRoom) this.#discardIfUnread();
-    if (this.#hasRoom) return this.#breath(1) ?? noWait;
+    if (this.#hasRoom) return this.#breakAfter(1) ?? noWait;
     this.#room ??= new Deferred();
     return this.#room.promise;
   }
 
-  /** Between two inputs: where many wait, it is now and then time for a break, whose end is answered. */
-  breath(): Promise<void> | undefined {
-    return this.#breath(chunksPerInput);
+  /** Between two inputs: where many wait, it is now and then time for a break. Answers its end. */
+  breakAfterInput(): Promise<void> | undefined {
+    return this.#breakAfter(chunksPerInput);
   }
 
   startTurn(turn: number, attempt: number): void {
@@ -158,9 +158,9 @@ export class Outbox<Stream> {
     return this.#unreadChunks < this.#bounds.maxBufferedChunks;
   }
 
-  #breath(chunks: number): Promise<void> | undefined {
-    this.#breather ??= new Breather();
-    return this.#breather.breath(chunks);
+  #breakAfter(chunks: number): Promise<void> | undefined {
+    this.#breaks ??= new EventLoopBreaks();
+    return this.#breaks.after(chunks);
   }
 
   #mark(mark: TurnStart | TurnEnd): void {

@@ -1,3 +1,4 @@
+/** The connection to a run of this process: joins the inbox, the outbox and the run's end. */
 import { CursorSchema, type SendReceipt } from '../../schemas/index.js';
 import { AgentFlowError, InvalidValueError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';

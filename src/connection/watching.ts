@@ -1,7 +1,7 @@
 /** What a watcher sees of a run: everything its readers see, taking nothing away, from any point that is still kept. */
 import type { Cursor } from '../../schemas/index.js';
 import { AgentFlowError } from '../errors.js';
-import { advance, type ChunkLog, type LogEntry, type Place, TurnEnd, TurnStart } from './chunk-log.js';
+import { advance, type ChunkLog, type LogEntry, type LogPosition, TurnEnd, TurnStart } from './chunk-log.js';
 import type { WatchEvent, WatchOptions } from './connection.js';
 
 /** That a run has ended, and why if it did not end well. */
@@ -23,18 +23,31 @@ export function watchLog<Stream>(
   options: WatchOptions,
 ): AsyncIterableIterator<WatchEvent<Stream>> {
   const leaving = new AbortController();
-  const events = walk(run, options, leaving.signal);
-  const watcher: AsyncIterableIterator<WatchEvent<Stream>> = {
+  return leftAtOnce(walk(run, options, leaving.signal), () => {
+    leaving.abort();
+    run.log.wake();
+  });
+}
+
+/**
+ * The events of a generator, for a loop that may be left at any time: a generator alone would be left only after the event
+ * it waits for. No promise of it has to be waited for.
+ *
+ * @param leave makes the generator return instead of waiting
+ */
+export function leftAtOnce<Event>(
+  events: AsyncGenerator<Event, undefined>,
+  leave: () => void,
+): AsyncIterableIterator<Event> {
+  const iterator: AsyncIterableIterator<Event> = {
     next: () => silent(events.next()),
     return: () => {
-      // A generator alone would leave only after the event it waits for.
-      leaving.abort();
-      run.log.wake();
+      leave();
       return silent(events.return(undefined));
     },
-    [Symbol.asyncIterator]: () => watcher,
+    [Symbol.asyncIterator]: () => iterator,
   };
-  return watcher;
+  return iterator;
 }
 
 async function* walk<Stream>(
@@ -45,22 +58,22 @@ async function* walk<Stream>(
   const wake = () => log.wake();
   signal?.addEventListener('abort', wake, { once: true });
   try {
-    let place = log.start;
-    if (isGapAfter(after, place, run)) throw expired(place);
+    let position = log.start;
+    if (isGapAfter(after, position, run)) throw expired(position);
     for (;;) {
       if (leaving.aborted || signal?.aborted) return;
-      if (place.index < log.start.index) throw expired(place);
-      if (place.index === log.end) {
+      if (position.index < log.start.index) throw expired(position);
+      if (position.index === log.end) {
         const ending = end();
         if (ending?.error !== undefined) throw ending.error;
         if (ending !== undefined) return;
         await log.grown();
         continue;
       }
-      const entry = log.at(place.index) as LogEntry<Stream>;
-      const event = eventAt({ ...place, run }, entry);
+      const entry = log.at(position.index) as LogEntry<Stream>;
+      const event = eventAt({ ...position, run }, entry);
       if (event !== undefined && isAfter(event.cursor, after)) yield event;
-      place = advance(place, entry);
+      position = advance(position, entry);
     }
   } finally {
     signal?.removeEventListener('abort', wake);
@@ -84,17 +97,17 @@ export function isAfter(cursor: Cursor, after: Cursor | undefined): boolean {
 }
 
 /** Would a watcher that has seen `after` miss something, when `oldest` is the oldest entry that is kept? */
-export function isGapAfter(after: Cursor | undefined, oldest: Place, run: string): boolean {
+export function isGapAfter(after: Cursor | undefined, oldest: LogPosition, run: string): boolean {
   if (after === undefined || oldest.index === 0) return false;
   if (after.run !== run) return true;
   if (after.turn !== oldest.turn) return after.turn < oldest.turn;
   return after.seq + 1 < oldest.seq;
 }
 
-/** The error for a watcher that would miss something; `place` is the oldest entry that is kept. */
-export function expired(place: Place): AgentFlowError {
+/** The error for a watcher that would miss something. */
+export function expired(oldest: LogPosition): AgentFlowError {
   return new AgentFlowError('CURSOR_EXPIRED', 'The next chunk for this watcher is no longer kept', {
-    details: { turn: place.turn, seq: place.seq },
+    details: { turn: oldest.turn, seq: oldest.seq },
   });
 }
 

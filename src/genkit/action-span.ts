@@ -7,11 +7,6 @@ import { type Span, SpanStatusCode } from '@opentelemetry/api';
 import type { ActionContext } from 'genkit';
 import type { SpanMetadata } from 'genkit/tracing';
 
-/** What Genkit is told never ends, so that nothing waits for it: nobody can settle it, and what waits is garbage. */
-export function never(): Promise<never> {
-  return new Promise(() => {});
-}
-
 /** A result as it is written on a run's span. The whole state there would make every run cost what its history does. */
 export function withoutState(output: object): object {
   const { state: _, ...rest } = output as { readonly state?: unknown };

@@ -1,11 +1,11 @@
-/** Runs that are opened in this process: inside the agent's flow and traced as it is, but no flow stays open for them. */
+/** Runs that are opened in this process: inside the agent's flow and traced as it is, but no flow stays open for them: see `action-span.ts`. */
 import { type Context, context, createContextKey, type Span, trace } from '@opentelemetry/api';
 import type { Action, ActionContext, z } from 'genkit';
 import { runInNewSpan, SPAN_TYPE_ATTR, type SpanMetadata, setCustomMetadataAttributes } from 'genkit/tracing';
 import type { StreamBidiOptions } from '../agent/agent.js';
-import type { Launch, LaunchedRun, RunScope } from '../agent/runtime.js';
-import { closeActionSpan, contextAttribute, never, withoutState } from './action-span.js';
-import { inTurnSpans, withTurnSpans } from './spans.js';
+import type { Launch, LaunchedRun, RunScope } from '../agent/launch.js';
+import { closeActionSpan, contextAttribute, withoutState } from './action-span.js';
+import { inTurnSpans, scopeIn, withTurnSpans } from './spans.js';
 
 /** A Genkit action that runs an agent. */
 export type AgentFlow = Action<z.ZodTypeAny, z.ZodTypeAny, z.ZodTypeAny>;
@@ -24,23 +24,26 @@ export class CarriedRun implements AsyncIterable<never> {
   }
 }
 
-/** Launches runs inside the flow, so that they have all that Genkit gives one: plugins, context, a span. */
-export function launcherOf(flow: AgentFlow): (options: StreamBidiOptions<unknown>) => Launch {
-  const { name, key = `/flow/${name}` } = flow.__action;
+/**
+ * Launches runs inside the flow, so that they have all that Genkit gives one: plugins, context, a span. Whatever is made of
+ * the flow's `run` later, these are run by the one it has now.
+ */
+export function launcherOf({ run: runFlow, __action }: AgentFlow): (options: StreamBidiOptions<unknown>) => Launch {
+  const { name, key = `/flow/${name}` } = __action;
   const labels = { [SPAN_TYPE_ATTR]: 'action', 'genkit:metadata:subtype': 'flow', 'genkit:key': key };
-  const carrier: Carrier = { flow, agent: name, path: `/{${name},t:flow}`, labels };
+  const carrier: Carrier = { runFlow, agent: name, path: `/{${name},t:flow}`, labels };
   return (options) => (run) => {
     const withoutSpans = context.active().setValue(suppressTracing, true);
     // Nobody keeps contexts until tracing is up.
     const isTracing = context.with(withoutSpans, () => context.active() === withoutSpans);
     if (isTracing && !makesSpansAnyway) launchWithOwnSpan(carrier, options, run, withoutSpans);
-    else launchInsideFlow(flow, options, run);
+    else launchInsideFlow(carrier, options, run);
   };
 }
 
 /** What all runs of an agent share. */
 interface Carrier {
-  readonly flow: AgentFlow;
+  readonly runFlow: AgentFlow['run'];
   readonly agent: string;
   /** The path of a run that is in no other flow. */
   readonly path: string;
@@ -78,7 +81,7 @@ function launchWithOwnSpan(
   const launching: Launching = { carrier, options, run, outer: context.active(), isRoot: !isInsideGenkit() };
   const inputStream = new CarriedRun((actionContext) => beginInOwnSpan(launching, actionContext));
   const flowOptions = { inputStream, ...surroundings(options) } as object;
-  const flowRun = context.with(withoutSpans, () => carrier.flow.run(undefined, flowOptions));
+  const flowRun = context.with(withoutSpans, () => carrier.runFlow(undefined, flowOptions));
   // It rejects only where the run has not begun.
   flowRun.catch((error: unknown) => refuseInOwnSpan(launching, error));
 }
@@ -122,7 +125,7 @@ function refuseInOwnSpan(launching: Launching, error: unknown): void {
 }
 
 /** The flow stays open for the run: for the first runs of a process, before Genkit has brought tracing up. */
-function launchInsideFlow(flow: AgentFlow, options: StreamBidiOptions<unknown>, run: LaunchedRun): void {
+function launchInsideFlow({ runFlow, agent }: Carrier, options: StreamBidiOptions<unknown>, run: LaunchedRun): void {
   const { telemetryLabels, onTraceStart } = options;
   let hasBegun = false;
   const carry = (actionContext: ActionContext) =>
@@ -133,9 +136,9 @@ function launchInsideFlow(flow: AgentFlow, options: StreamBidiOptions<unknown>, 
         else reject(error);
         return flowOver;
       };
-      withTurnSpans(flow.__action.name, actionContext, (scope) => run.begin({ ...within(scope), ended }));
+      withTurnSpans(agent, actionContext, (scope) => run.begin({ ...scopeIn(actionContext, scope), ended }));
     });
-  const flowRun = flow.run(undefined, {
+  const flowRun = runFlow(undefined, {
     inputStream: new CarriedRun(carry),
     init: initOf(options),
     ...surroundings(options),
@@ -145,15 +148,6 @@ function launchInsideFlow(flow: AgentFlow, options: StreamBidiOptions<unknown>, 
   const flowOver = flowRun.catch((error: unknown) => {
     if (!hasBegun) run.refuse(error);
   });
-}
-
-/** The same surroundings, as an object of one's own. */
-function within(scope: RunScope): RunScope {
-  return {
-    context: scope.context,
-    sessionOpened: (id) => scope.sessionOpened(id),
-    startTurn: (turn) => scope.startTurn(turn),
-  };
 }
 
 function surroundings({ context: actionContext }: StreamBidiOptions<unknown>): { context?: ActionContext } {
@@ -186,7 +180,8 @@ async function openSpan({ carrier, options, outer, isRoot }: Launching, opened: 
   const open = () =>
     runInNewSpan({ metadata, labels }, (given, span) => {
       opened(span, given);
-      return never();
+      // To Genkit it never ends. Nobody can settle it, so what waits for it is garbage.
+      return new Promise<never>(() => {});
     });
   return context.with(outer, open);
 }

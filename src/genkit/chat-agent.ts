@@ -27,11 +27,12 @@ import { setCustomMetadataAttributes } from 'genkit/tracing';
 import type { AgentConfig, AgentOutput as OwnOutput, StreamBidiOptions } from '../agent/agent.js';
 import { checked } from '../agent/checks.js';
 import type { AgentDefinition } from '../agent/definition.js';
-import type { Launch, RunScope } from '../agent/runtime.js';
+import type { Launch, RunScope } from '../agent/launch.js';
 import type { RunConnection } from '../connection/run-connection.js';
 import { AgentFlowError, InvalidValueError, toAgentFlowError } from '../errors.js';
 import type { Sessions } from '../session/sessions.js';
-import { streamOf } from './action-stream.js';
+import { mendCalls } from './action-calls.js';
+import { defineBareFlow, type SideChannel } from './bare-flow.js';
 import { wireError } from './chat/answer.js';
 import { assertMeantFor, openingOf } from './chat/init.js';
 import { observedContext } from './chat/observed-run.js';
@@ -39,8 +40,7 @@ import { ChatRun, type ChatRunParts } from './chat/run.js';
 import { type ChatShape, chatShape } from './chat/shape.js';
 import { type AbortableRuns, ChatSnapshots } from './chat/snapshots.js';
 import { ChatTasks } from './chat/tasks.js';
-import { withTurnSpans } from './spans.js';
-import { rejectTold } from './told-errors.js';
+import { scopeIn, withTurnSpans } from './spans.js';
 
 /** The part of a state that is not the conversation: what Genkit calls `custom`. */
 export type ChatCustom<State> = State extends { messages?: readonly MessageData[] } ? Omit<State, 'messages'> : State;
@@ -58,15 +58,6 @@ export interface ChatRuns extends AbortableRuns {
     options: StreamBidiOptions<unknown>,
     launch: Launch,
   ): RunConnection<unknown, unknown, OwnOutput<unknown, unknown>>;
-}
-
-/** What a run of the chat action is given beside its input. */
-interface SideChannel {
-  readonly inputStream: AsyncIterable<unknown>;
-  readonly init: unknown;
-  readonly context: Record<string, unknown>;
-  readonly abortSignal: AbortSignal;
-  readonly sendChunk: ChatRunParts['sendChunk'];
 }
 
 /** The chat face of one agent. */
@@ -108,6 +99,7 @@ export function defineChatAgent<State>(
 function genkitAgent(ai: Genkit, { name, shape, server }: Face, description?: string): GenkitOwnAgent | AgentFlowError {
   const own = { name, stateSchema: shape.customSchema, store: server?.snapshots, ...(description && { description }) };
   try {
+    // `genkit()` of the stable entry has everything an agent needs but this method.
     return GenkitBeta.prototype.defineCustomAgent.call(ai, own, async () => ({}));
   } catch (cause) {
     // Inside of a running action Genkit defines flows, but no agents.
@@ -119,31 +111,25 @@ function genkitAgent(ai: Genkit, { name, shape, server }: Face, description?: st
 function carrierOf(ai: Genkit, registry: Registry, face: Face): GenkitOwnAgent['run'] {
   const { name } = face;
   const aside: Genkit = Object.create(ai, { registry: { value: registry }, flows: { value: [] } });
-  // Without schemas, for the same reasons as the agent's flow: init may be missing, and we check with Zod.
-  const flow = aside.defineFlow({ name }, (_input, { inputStream, init, context, abortSignal, sendChunk }) => {
+  const flow = defineBareFlow(aside, { name }, (side) => {
     setCustomMetadataAttributes({ subtype: 'agent' });
-    const side = { inputStream, init, context: context ?? {}, abortSignal, sendChunk };
     return withTurnSpans(name, side.context, (scope) => serve(face, side, scope), 'action');
   });
+  // Genkit writes the key on a run's span, and adds what the application's registry has of context.
   flow.__action.key = `/agent/${name}`;
   flow.__registry = ai.registry;
   return (input, options) => {
+    // A span begins with the labels and ends with what was set inside: in both it says flow, where nobody says otherwise.
     const telemetryLabels = { 'genkit:metadata:subtype': 'agent', ...options?.telemetryLabels };
     return flow.run(input, { ...options, telemetryLabels });
   };
 }
 
 function register(ai: Genkit, type: ActionType, action: Action): void {
-  const { run } = action;
-  action.run = (input, options) => run(input, options).catch(rejectTold);
-  action.stream = streamOf(action.run);
+  mendCalls(ai, action);
+  // It is in the registry aside, and Genkit logs an error of an action that is in another one already.
   action.__registry = undefined;
   ai.registry.registerAction(type, action);
-}
-
-/** The same surroundings with another context. */
-function within(scope: RunScope, context: Record<string, unknown>): RunScope {
-  return { context, sessionOpened: (id) => scope.sessionOpened(id), startTurn: (turn) => scope.startTurn(turn) };
 }
 
 /** One run of the chat action: one HTTP request, one run in the Dev UI. */
@@ -167,7 +153,7 @@ async function serve(face: Face, side: SideChannel, scope: RunScope): Promise<Ag
     open: (observer) => {
       const context = observedContext(side.context, observer);
       const { signal: abortSignal } = controller;
-      return face.runs.open({ ...options, context, abortSignal }, (run) => run.begin(within(scope, context)));
+      return face.runs.open({ ...options, context, abortSignal }, (run) => run.begin(scopeIn(context, scope)));
     },
   });
   const abort = () => {

@@ -3,8 +3,9 @@ import type { Agent, AgentConfig, AgentHandler, AnySchema, HandlerResult, Stream
 import { AgentCore } from '../agent/agent-core.js';
 import { agentDefinition } from '../agent/definition.js';
 import type { RunConnection } from '../connection/run-connection.js';
+import { silent } from '../connection/watching.js';
 import { AgentFlowError, InvalidValueError, isAgentFlowError, toAgentFlowError } from '../errors.js';
-import { type AgentFlow, launcherOf } from './carried-run.js';
+import type { AgentFlow } from './carried-run.js';
 import { observable } from './chat/observed-run.js';
 import { type ChatAgent, type ChatRuns, defineChatAgent } from './chat-agent.js';
 import { defineAgentFlow } from './flow.js';
@@ -87,8 +88,7 @@ export function defineAgent<
     Sent
   >(definition, observable(handler));
   const chatAgent = defineChatAgent<State>(ai, definition, config, core as unknown as ChatRuns);
-  const flow = defineAgentFlow(ai, definition, config.description, core);
-  const launch = launcherOf(flow);
+  const { flow, launch } = defineAgentFlow(ai, definition, config.description, core);
   const streamBidi = (options: StreamBidiOptions<z.input<StateSchema>> = {}) => core.open(options, launch(options));
   const agent: Omit<Defined, 'chatAgent'> = {
     name: definition.name,
@@ -98,9 +98,12 @@ export function defineAgent<
     watch: (sessionId, options) => core.watch(sessionId, options),
     attach: (sessionId, options) => core.attach(sessionId, options),
     run(input, options) {
-      const connection = streamBidi(options);
-      sendAll(connection, Array.isArray(input) ? (input as readonly Sent[]) : [input as Sent]);
-      return connection.output();
+      const run = async () => {
+        const connection = streamBidi(options);
+        sendAll(connection, Array.isArray(input) ? (input as readonly Sent[]) : [input as Sent]);
+        return connection.output();
+      };
+      return silent(run());
     },
   };
   return withChat(agent, chatAgent);
@@ -122,7 +125,7 @@ function sendAll<Sent, Stream, Output>(connection: RunConnection<Sent, Stream, O
   }
 }
 
-/** Not a member that a copy or JSON would ask for: where there is no chat, only who wants one is told. */
+/** A getter that copies of the agent and JSON pass over: it throws where there is no chat, for nobody but who asks for one. */
 function withChat<State, Rest extends object>(
   agent: Rest,
   chatAgent: ChatAgent<State> | AgentFlowError,

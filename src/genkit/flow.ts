@@ -7,31 +7,22 @@ import type { AgentOutput, StreamBidiOptions } from '../agent/agent.js';
 import type { AgentCore } from '../agent/agent-core.js';
 import { checked } from '../agent/checks.js';
 import type { AgentDefinition } from '../agent/definition.js';
-import type { Launch, RunScope } from '../agent/runtime.js';
+import type { Launch, RunScope } from '../agent/launch.js';
 import type { RunConnection } from '../connection/run-connection.js';
 import { type AgentFlowError, isAgentFlowError, toAgentFlowError } from '../errors.js';
-import { streamOf } from './action-stream.js';
-import { type AgentFlow, CarriedRun } from './carried-run.js';
+import { mendCalls } from './action-calls.js';
+import { defineBareFlow, type SideChannel } from './bare-flow.js';
+import { type AgentFlow, CarriedRun, launcherOf } from './carried-run.js';
 import { inputsUntil } from './inputs-until.js';
 import { withTurnSpans } from './spans.js';
-import { rejectTold } from './told-errors.js';
 
-/** What a flow function is given beside its input. */
-interface SideChannel {
-  readonly inputStream: AsyncIterable<unknown>;
-  readonly init: unknown;
-  readonly context: Record<string, unknown>;
-  readonly abortSignal: AbortSignal;
-  readonly sendChunk: (chunk: unknown) => void;
-}
-
-/** Defines the flow of an agent and answers it with its JSON schemas in place. */
+/** Defines the flow of an agent: with its schemas in place, and with what launches runs of our own in it. */
 export function defineAgentFlow<State, In, Out, Chunk, Stream, Sent>(
   ai: Genkit,
   definition: AgentDefinition,
   description: string | undefined,
   core: AgentCore<State, In, Out, Chunk, Stream, Sent>,
-): AgentFlow {
+): { readonly flow: AgentFlow; readonly launch: ReturnType<typeof launcherOf> } {
   const { name, inputSchema, streamSchema, stateSchema } = definition;
   const outputSchema = agentOutputSchema(definition.outputSchema, stateSchema);
   const initSchema = AgentInitSchema.extend({ init: stateSchema.optional() });
@@ -41,14 +32,12 @@ export function defineAgentFlow<State, In, Out, Chunk, Stream, Sent>(
     streamSchema: toJsonSchema({ schema: streamSchema }) ?? {},
     stateSchema: toJsonSchema({ schema: stateSchema }) ?? {},
   };
-  // Without schemas: Genkit would check with JSON Schema (no defaults, no refinements), refuse a run without init, and
-  // end the stream at the first bad input. We check with Zod; the schemas are put in place below, for those who list.
-  const flow = ai.defineFlow({ name, metadata }, (_input, { inputStream, init, context, abortSignal, sendChunk }) => {
-    const actionContext = context ?? {};
-    if (inputStream instanceof CarriedRun) return inputStream.carry(actionContext);
-    const side = { inputStream, init, context: actionContext, abortSignal, sendChunk };
-    return withTurnSpans(name, actionContext, (scope) => serve(core, side, scope));
+  const flow = defineBareFlow(ai, { name, metadata }, (side) => {
+    const { inputStream, context } = side;
+    if (inputStream instanceof CarriedRun) return inputStream.carry(context);
+    return withTurnSpans(name, context, (scope) => serve(core, side, scope));
   });
+  // For those who list them.
   Object.assign(flow.__action, {
     inputSchema,
     outputSchema,
@@ -56,17 +45,13 @@ export function defineAgentFlow<State, In, Out, Chunk, Stream, Sent>(
     initSchema,
     ...(description === undefined ? {} : { description }),
   });
-  const { run } = flow;
-  flow.run = (input, options) => {
-    const running = run(input, options);
-    const isOfOurs = (options as Partial<SideChannel> | undefined)?.inputStream instanceof CarriedRun;
-    return isOfOurs ? running : running.catch(rejectTold);
-  };
-  flow.stream = streamOf(flow.run);
-  return flow;
+  // Before the flow is mended: runs of our own are told of errors as they were thrown.
+  const launch = launcherOf(flow);
+  mendCalls(ai, flow);
+  return { flow, launch };
 }
 
-/** The options that were given: Genkit treats `undefined` as a value. */
+/** What is `undefined` was not given: a caller of the flow may write it out. */
 function given<Options extends object>(
   options: Options,
 ): { [Key in keyof Options]?: Exclude<Options[Key], undefined> } {
@@ -125,6 +110,7 @@ async function feed<Sent, Stream, Output>(
       }
     }
   } catch (error) {
+    // The stream broke off: what was served is not all there was to serve, so the run fails.
     refusal ??= error;
     served = 0;
   }

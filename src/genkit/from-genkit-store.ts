@@ -7,7 +7,7 @@ import type { SessionStore } from '../session/store.js';
 import { GenkitBacked, type SharedInProcess } from './from-genkit-store/backed.js';
 import { GenkitDocuments } from './from-genkit-store/documents.js';
 import { ProcessLeases } from './from-genkit-store/leases.js';
-import { Recent } from './recent.js';
+import { LruMap } from './lru-map.js';
 
 /** What a {@link SessionStore} over a Genkit store cannot do, for code that wants to refuse it in production. */
 export interface GenkitStoreLimits {
@@ -53,7 +53,7 @@ export function fromGenkitStore(store: GenkitSessionStore, options: FromGenkitSt
   assertHas(store, 'store', ['getSnapshot', 'saveSnapshot'], "one of Genkit's session stores");
   const here = shared.get(store) ?? { leases: new ProcessLeases(), locks: new KeyedMutex() };
   shared.set(store, here);
-  const scopes = new Recent<GenkitBacked>(rememberedTenants);
+  const scopes = new LruMap<GenkitBacked>(rememberedTenants);
   const backed = new GenkitBacked({ documents: new GenkitDocuments(store, clock), clock, here, scopes }, []);
   return Object.assign(backed, { limits });
 }

@@ -11,6 +11,7 @@ import type { BackendEvent } from '../backends/backend.js';
 import { OperationSpan, type TelemetryOptions } from '../backends/telemetry.js';
 import { untilAborted } from '../backends/until-aborted.js';
 import { toUsage } from '../backends/usage.js';
+import { textOf } from './model-messages.js';
 
 /** What a {@link GenerateWatch} watches for. */
 export interface WatchParts {
@@ -55,6 +56,7 @@ export class GenerateWatch {
 
   /** For `use`. */
   middleware(): MiddlewareRef {
+    // Genkit looks middleware up by its name: under one name, one watch would be taken for another.
     watches += 1;
     return generateMiddleware({ name: `genkitx-agent-watch-${watches}` }, () => ({
       model: (request, run, next) =>
@@ -152,10 +154,6 @@ export class GenerateWatch {
     span.tell({ provider, conversationId: sessionId, requestModel: operation === 'chat' ? model : undefined });
     return span;
   }
-}
-
-function textOf(content: readonly { readonly text?: string | undefined }[]): string {
-  return content.map(({ text }) => text ?? '').join('');
 }
 
 function messageOf(error: unknown): string {

@@ -1,11 +1,12 @@
-import type { Genkit, MessageData, ModelArgument, Part, ToolArgument, ToolResponsePart } from 'genkit';
+import type { Genkit, MessageData, ModelArgument, ToolArgument, ToolResponsePart } from 'genkit';
 import { v4 as uuid } from 'uuid';
 import type { Backend, BackendEvent, BackendSessionOptions, Prompt, ResultEvent } from '../backends/backend.js';
 import { type BackendFailure, failure } from '../backends/failure.js';
 import type { TelemetryOptions } from '../backends/telemetry.js';
-import { genkitFailure } from './genkit-backend-failure.js';
-import { EventQueue } from './genkit-backend-queue.js';
+import { EventQueue } from './event-queue.js';
 import { GenerateWatch } from './genkit-backend-watch.js';
+import { genkitFailure } from './genkit-failure.js';
+import { systemMessages, userMessage } from './model-messages.js';
 
 /** Options of {@link genkitBackend}. */
 export interface GenkitBackendOptions {
@@ -60,19 +61,21 @@ export function genkitBackend(ai: Genkit, options: GenkitBackendOptions): Backen
     system,
     ended: new AbortController(),
   });
+  const ask = (session: GenkitBackendSession, prompt: Prompt, signal: AbortSignal) => ({
+    session,
+    events: new GenkitTurn(ai, { ...options, name }, session, signal).events(prompt),
+  });
   return {
     name,
     startSession: (given = {}) => open(`genkit-${uuid()}`, given),
     resumeSession: (sessionId, given = {}) => open(sessionId, given),
-    prompt(session, prompt, { signal }) {
-      return { session, events: new GenkitTurn(ai, { ...options, name }, session, signal).events(prompt) };
-    },
+    prompt: (session, prompt, { signal }) => ask(session, prompt, signal),
     // As Genkit resumes what a tool interrupt has stopped.
     resumeTurn(session, answered, { signal }) {
       const answers = answered.map(({ id: ref, name: tool, output }) => ({
         toolResponse: { ref, name: tool, output },
       }));
-      return { session, events: new GenkitTurn(ai, { ...options, name }, session, signal).events(answers) };
+      return ask(session, answers, signal);
     },
     updateSession(session, { data }: ResultEvent) {
       const { from, messages } = data as Addition;
@@ -137,7 +140,7 @@ class GenkitTurn {
   async #answer(prompt: Prompt, watch: GenerateWatch): Promise<BackendEvent> {
     const { tools = [], config, maxTurns, model, name } = this.#options;
     const { system, messages: history } = this.#session;
-    const first: readonly MessageData[] = system === undefined ? [] : [{ role: 'system', content: [{ text: system }] }];
+    const first = systemMessages(system);
     const answers = this.#answersToInterrupts(prompt);
     // Genkit completes the message it resumes in place, so it gets one of its own.
     const asked = answers === undefined ? [...history, userMessage(prompt)] : structuredClone([...history]);
@@ -182,13 +185,6 @@ class GenkitTurn {
 }
 
 const stopReasons: Readonly<Record<string, string>> = { stop: 'end_turn', interrupted: 'tool_interrupt' };
-
-function userMessage(prompt: Prompt): MessageData {
-  return {
-    role: 'user',
-    content: typeof prompt === 'string' ? [{ text: prompt }] : (structuredClone(prompt) as Part[]),
-  };
-}
 
 function modelName(model: ModelArgument): string | undefined {
   if (typeof model === 'string') return model;

@@ -16,14 +16,14 @@ import { toUsage } from '../backends/usage.js';
 import type {
   EventPeek,
   Message,
-  Prompt,
   ProviderTurn,
   RequestResponseProvider,
   ToolResult,
   ToolUse,
 } from '../providers/provider.js';
-import { genkitFailure } from './genkit-backend-failure.js';
-import { EventQueue } from './genkit-backend-queue.js';
+import { EventQueue } from './event-queue.js';
+import { genkitFailure } from './genkit-failure.js';
+import { systemMessages, textOf, userMessage } from './model-messages.js';
 
 /** A tool the model may call; the loop's handler runs it. */
 export interface ToolDefinition {
@@ -111,10 +111,7 @@ export function genkitProvider(
       return session;
     },
     sessionId: ({ id }) => id,
-    userInput: (prompt: Prompt) => ({
-      role: 'user',
-      content: typeof prompt === 'string' ? [{ text: prompt }] : (structuredClone(prompt) as Part[]),
-    }),
+    userInput: userMessage,
     resumeInput: (uses, results) => ({ role: 'tool', content: uses.map((use) => resultPart(use, results)) }),
     request: (session, input, { signal }) => model.turn(session, input, signal),
     peek,
@@ -167,7 +164,6 @@ class GenkitModel {
   ): Promise<void> {
     const { model, config, name } = this.#options;
     const { system, messages } = session;
-    const first: MessageData[] = system === undefined ? [] : [{ role: 'system', content: [{ text: system }] }];
     let isSpeaking = false;
     const onChunk = ({ content }: { readonly content: Part[] }) => {
       isSpeaking = true;
@@ -175,7 +171,7 @@ class GenkitModel {
     };
     const generated = this.#ai.generate({
       model,
-      messages: [...first, ...messages, input],
+      messages: [...systemMessages(system), ...messages, input],
       tools: [...this.#tools],
       returnToolRequests: true,
       onChunk,
@@ -267,10 +263,6 @@ function asValue(text: string): unknown {
   } catch {
     return text;
   }
-}
-
-function textOf(content: readonly { readonly text?: string | undefined }[]): string {
-  return content.map(({ text }) => text ?? '').join('');
 }
 
 /** Genkit wants a function with every tool; this one is never called, because requests are returned. */

@@ -8,10 +8,19 @@
  */
 export async function* inputsUntil<In>(ended: Promise<unknown>, source: AsyncIterable<In>): AsyncGenerator<In, void> {
   const inputs = source[Symbol.asyncIterator]();
-  const over = ended.then((): IteratorResult<In, undefined> => ({ value: undefined, done: true }));
+  let isOver = false;
+  let stopWaiting = () => {};
+  void ended.then(() => {
+    isOver = true;
+    stopWaiting();
+  });
   try {
-    for (;;) {
-      const next = await Promise.race([inputs.next(), over]);
+    while (!isOver) {
+      // Not raced with `ended`, which would hold every input that has won until the run is over.
+      const next = await new Promise<IteratorResult<In, undefined>>((resolve, reject) => {
+        stopWaiting = () => resolve({ value: undefined, done: true });
+        Promise.resolve(inputs.next()).then(resolve, reject);
+      });
       if (next.done) return;
       yield next.value;
     }

@@ -9,7 +9,7 @@ import {
   trace,
 } from '@opentelemetry/api';
 import { type SpanMetadata, setCustomMetadataAttributes } from 'genkit/tracing';
-import type { RunScope } from '../agent/runtime.js';
+import type { RunScope } from '../agent/launch.js';
 import type { AgentFlowError } from '../errors.js';
 import { closeActionSpan, withoutState } from './action-span.js';
 
@@ -45,6 +45,15 @@ export function withTurnSpans<Output>(
 export function inTurnSpans<Output>(run: TracedRun, body: (scope: RunScope) => Output): Output {
   const turns = new TurnSpans(run);
   return context.with(turns, () => body(turns));
+}
+
+/** The same surroundings in another context. What a scope does when its run has ended is not taken along. */
+export function scopeIn(actionContext: Record<string, unknown>, scope: RunScope): RunScope {
+  return {
+    context: actionContext,
+    sessionOpened: (id) => scope.sessionOpened(id),
+    startTurn: (turn) => scope.startTurn(turn),
+  };
 }
 
 /** The spans of one run. As a context it tells who asks for the active span the one of the turn that is open. */

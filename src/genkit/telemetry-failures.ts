@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { isDevEnv } from 'genkit';
 import { logger } from 'genkit/logging';
 import { type Clock, systemClock } from '../internal/clock.js';
-import { Recent } from './recent.js';
+import { LruMap } from './lru-map.js';
 
 type Line = [message: unknown, metadata?: unknown, error?: unknown];
 
@@ -59,7 +59,7 @@ function loggers(): Set<typeof logger> {
 
 /** Lets through what `tell` is given, but a report of Genkit's telemetry only when the same was not told for a minute. */
 export function onceInAWhile(tell: (...line: Line) => void, clock: Clock = systemClock): (...line: Line) => void {
-  const toldAt = new Recent<number>(rememberedFailures);
+  const toldAt = new LruMap<number>(rememberedFailures);
   return (...line) => {
     const failure = failureIn(line);
     if (failure !== undefined) {

@@ -7,14 +7,14 @@ import type {
 } from 'genkit/beta';
 import { v4 as uuid } from 'uuid';
 import { assertHas, assertOneOf, assertWhole } from '../agent/checks.js';
-import { InvalidValueError } from '../errors.js';
 import { type Clock, systemClock } from '../internal/clock.js';
 import { type Hold, holdSession } from '../session/lease.js';
 import type { SessionStore } from '../session/store.js';
-import { Recent } from './recent.js';
+import { askedSnapshot } from './asked-snapshot.js';
+import { LruMap } from './lru-map.js';
 import { HandedOutSnapshots } from './to-genkit-store/handed-out.js';
-import { type IndexEntry, SnapshotIndex } from './to-genkit-store/index-entries.js';
 import { jsonSnapshot, SnapshotSessions } from './to-genkit-store/sessions.js';
+import { type IndexEntry, SnapshotIndex } from './to-genkit-store/snapshot-index.js';
 import { SnapshotWatchers } from './to-genkit-store/watchers.js';
 
 /** How a store of ours serves Genkit's agents. */
@@ -82,7 +82,7 @@ class GenkitFacingStore implements GenkitSessionStore {
   readonly #store: SessionStore;
   readonly #settings: Settings;
   readonly #watchers: SnapshotWatchers;
-  readonly #scopes = new Recent<Scope>(rememberedTenants);
+  readonly #scopes = new LruMap<Scope>(rememberedTenants);
   readonly #handedOut = new HandedOutSnapshots();
 
   constructor(store: SessionStore, settings: Settings) {
@@ -92,13 +92,10 @@ class GenkitFacingStore implements GenkitSessionStore {
   }
 
   async getSnapshot(options: Parameters<GenkitSessionStore['getSnapshot']>[0]): Promise<SessionSnapshot | undefined> {
-    const { snapshotId, sessionId } = options;
-    if (Boolean(snapshotId) === Boolean(sessionId)) {
-      const received = snapshotId ? 'both' : 'neither';
-      throw new InvalidValueError('option', [{ path: '', expected: 'a snapshotId or a sessionId', received }]);
-    }
+    const asked = askedSnapshot(options);
     const scope = this.#scope(options);
-    return snapshotId ? this.#find(scope, snapshotId, 'handOut') : scope.sessions.handOut(sessionId ?? '');
+    if ('sessionId' in asked) return scope.sessions.handOut(asked.sessionId);
+    return this.#find(scope, asked.snapshotId, 'handOut');
   }
 
   async saveSnapshot(

@@ -18,22 +18,23 @@ export function toldError(error: unknown): unknown {
   return told === undefined ? error : Object.assign(new Known(told), { cause: error }, kept(error));
 }
 
-/** The end of a promise chain that rejects with {@link toldError} of what it was rejected with. */
-export function rejectTold(error: unknown): Promise<never> {
-  return Promise.reject(toldError(error));
-}
-
 type Told = Pick<ConstructorParameters<typeof GenkitError>[0], 'status' | 'message' | 'detail'>;
 
 function whatToTell(error: Error): Told | undefined {
-  const own = isAgentFlowError(error) ? error : undefined;
-  if (own === undefined || own.code === 'HANDLER_FAILED') {
-    const thrown = own === undefined ? error : genkitCauseOf(own);
-    if (!isGenkitError(thrown)) return undefined;
-    return { status: thrown.status, message: thrown.originalMessage, detail: thrown.detail };
+  if (isAgentFlowError(error) && error.code !== 'HANDLER_FAILED') {
+    const { status, message } = error.toJSON();
+    return { status, message, detail: detailsOf(error) };
   }
-  const { status, code, message, details } = own.toJSON();
-  return { status, message, detail: details === undefined ? { code } : { code, details } };
+  const thrown = isAgentFlowError(error) ? error.cause : error;
+  return isGenkitError(thrown)
+    ? { status: thrown.status, message: thrown.originalMessage, detail: thrown.detail }
+    : undefined;
+}
+
+/** What a client is told of an error of ours beside its status and message. */
+export function detailsOf(error: AgentFlowError): { code: string; details?: unknown } {
+  const { code, details } = error.toJSON();
+  return details === undefined ? { code } : { code, details };
 }
 
 /** Where it was thrown, for the log, and the marks that Genkit's tracing leaves on an error. */

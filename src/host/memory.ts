@@ -112,7 +112,7 @@ export class AgentMemory {
   /** Replaces a field; what it shares with its predecessor is not written again. */
   put<Field extends KeptField>(field: Field, value: KeptAgent[Field]): void {
     if (this.#document === undefined || this.#isSealed) return;
-    this.#pending.push(...diff(this.#document[field], value, undefined, `/${field}`));
+    for (const change of diff(this.#document[field], value, undefined, `/${field}`)) this.#pending.push(change);
     this.#document[field] = value;
   }
 

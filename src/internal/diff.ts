@@ -1,3 +1,4 @@
+/** What has changed between two JSON values, as a patch. */
 import type { PatchOperation } from './patch.js';
 
 /**
@@ -71,7 +72,7 @@ function compareArrays(
     patch.push({ op: 'add', path: `${path}/-`, value: kept(index) });
 }
 
-/** Equal without a word about where: most of what is compared is, and naming every place would cost the most. */
+/** Are they equal? Without paths: most of what is compared is equal, and making a path for every place would cost the most. */
 function isSame(before: unknown, after: unknown): boolean {
   if (before === after) return true;
   if (Array.isArray(before)) {
@@ -102,11 +103,28 @@ function sharedStart(before: readonly unknown[], after: readonly unknown[]): num
  */
 function missingRun(long: readonly unknown[], short: readonly unknown[], start: number): number {
   if (start >= short.length) return 0;
-  const found = long.findIndex((item, index) => index > start && isSame(item, short[start]));
+  const found = placeAfter(start, long, short);
   const missing = found - start;
   if (found < 0 || short.length < long.length - missing) return 0;
   for (let index = found; index < long.length; index++) if (!isSame(long[index], short[index - missing])) return 0;
   return missing;
+}
+
+/**
+ * Where `long` has, beyond `start`, what `short` has there. A list that was made of the other one has the same objects: only
+ * in one that shares none with it, such as somebody's own, what is equal is looked for.
+ */
+function placeAfter(start: number, long: readonly unknown[], short: readonly unknown[]): number {
+  const item = short[start];
+  const found = long.indexOf(item, start + 1);
+  const isOneOfTheOther =
+    isSharedObject(long[start - 1], short[start - 1]) || isSharedObject(long.at(-1), short.at(-1));
+  if (found >= 0 || isOneOfTheOther || typeof item !== 'object') return found;
+  return long.findIndex((other, index) => index > start && isSame(other, item));
+}
+
+function isSharedObject(one: unknown, other: unknown): boolean {
+  return one === other && typeof one === 'object' && one !== null;
 }
 
 function compareRecords(

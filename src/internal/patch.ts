@@ -20,7 +20,8 @@ export function applyPatch(
   let root = document;
   /** Where the operation before this one appended: a list that grows is looked up once. */
   let end: { readonly path: string; readonly list: unknown[] } | undefined;
-  for (const operation of patch) {
+  for (let at = 0; at < patch.length; at += 1) {
+    const operation = patch[at] as PatchOperation;
     const { op, path } = operation;
     if (end !== undefined && op === 'add' && path === end.path) {
       end.list.push(operation.value);
@@ -40,6 +41,12 @@ export function applyPatch(
       const child = owned(readChild(parent, segment), own, path, parent);
       writeChild(parent, segment, child);
       parent = child;
+    }
+    if (op === 'remove' && Array.isArray(parent)) {
+      const count = timesFrom(at, patch);
+      removeItems(parent, last, count, path);
+      at += count - 1;
+      continue;
     }
     change(parent, last, operation);
     if (op === 'add' && last === '-' && Array.isArray(parent)) end = { path, list: parent };
@@ -74,6 +81,19 @@ function copyWithRoom(list: readonly unknown[]): unknown[] {
   return copy;
 }
 
+/** How often the removal is repeated: one that takes thousands off a list would move the rest of it as often. */
+function timesFrom(at: number, patch: readonly PatchOperation[]): number {
+  let next = at + 1;
+  while (next < patch.length && patch[next]?.op === 'remove' && patch[next]?.path === patch[at]?.path) next += 1;
+  return next - at;
+}
+
+function removeItems(list: unknown[], key: string, count: number, path: string): void {
+  const index = arrayIndex(key);
+  if (index === undefined || index + count > list.length) throw leadsNowhere(path);
+  list.splice(index, count);
+}
+
 function change(parent: Container, key: string, operation: PatchOperation): void {
   const { op, path } = operation;
   if (!Array.isArray(parent)) {
@@ -88,9 +108,8 @@ function change(parent: Container, key: string, operation: PatchOperation): void
   }
   const index = arrayIndex(key);
   if (index === undefined || index >= parent.length + (op === 'add' ? 1 : 0)) throw leadsNowhere(path);
-  if (op === 'remove') parent.splice(index, 1);
+  if (op === 'add') parent.splice(index, 0, operation.value);
   else if (op === 'replace') parent[index] = operation.value;
-  else parent.splice(index, 0, operation.value);
 }
 
 /** Digits without a leading zero, as RFC 6901 has it: `Number` alone would take '', '01' and '1e3' too. */

@@ -1,6 +1,6 @@
 /**
  * What a recipe does to a list. Immer and Mutative copy a list as soon as one message is appended to it; this one notes
- * what was appended without ever touching the list.
+ * what was appended, and what was put in whose place, without ever touching the list.
  */
 import { type ChangeGuard, diff } from '../internal/diff.js';
 import type { PatchOperation } from '../internal/patch.js';
@@ -15,9 +15,11 @@ export class ListNode implements DraftNode {
   readonly #place: DraftPlace;
   /** Of items of the base, at their indices; with a copy they stand in that instead. */
   #drafts: object[] | undefined;
-  /** What was appended to a list that is otherwise as it was. */
+  /** What was appended to a list in which everything else is where it was. */
   #added: unknown[] = [];
-  /** The list as it is now, from the first change on that is more than an append. */
+  /** What was put in the place of items of the base, at their indices. */
+  #replaced: Map<number, unknown> | undefined;
+  /** The list as it is now, from the first change on that moves or removes items. */
   #copy: unknown[] | undefined;
   /** What in the copy needs no draft: objects that the recipe has put in, and drafts. */
   #ours: Set<unknown> | undefined;
@@ -32,7 +34,11 @@ export class ListNode implements DraftNode {
     if (!this.#place.isTouched) return [];
     const isCheckedAsWhole = guard !== undefined && guard.children === undefined;
     if (isCheckedAsWhole || this.#copy !== undefined) return diff(this.#base, this.plain(), guard, path);
-    return [...this.#appends(guard, path), ...this.#place.changesOfChildren(guard, path)];
+    return [
+      ...this.#replacements(guard, path),
+      ...this.#place.changesOfChildren(guard, path, this.#replaced),
+      ...this.#appends(guard, path),
+    ];
   }
 
   plain(): Container {
@@ -59,6 +65,7 @@ export class ListNode implements DraftNode {
   /** The item, or its draft. */
   at(index: number): unknown {
     this.assertOpen();
+    if (this.#replaced?.has(index)) return this.#replaced.get(index);
     const known = this.#drafts?.[index];
     if (known !== undefined) return known;
     const now = this.#now;
@@ -72,7 +79,9 @@ export class ListNode implements DraftNode {
     if (this.has(key) && value === this.get(key, undefined)) return;
     this.#take(value);
     this.#place.touch(this);
-    if (this.#copy === undefined && key === String(this.length)) this.#added.push(value);
+    const index = this.#copy === undefined ? indexOf(key) : -1;
+    if (index >= 0 && index < this.#base.length) this.#replace(index, value);
+    else if (index === this.length) this.#added.push(value);
     else write(this.#rebuild(), key, value);
   }
 
@@ -140,6 +149,22 @@ export class ListNode implements DraftNode {
     return this.#takenOut(method === 'pop' ? list.pop() : list.shift());
   }
 
+  #replace(index: number, value: unknown): void {
+    this.#replaced ??= new Map();
+    this.#replaced.set(index, value);
+  }
+
+  #replacements(guard: ChangeGuard | undefined, path: string): PatchOperation[] {
+    const changes: PatchOperation[] = [];
+    for (const [index, value] of this.#replaced ?? []) {
+      const child = guard?.children?.of(index);
+      const childGuard = child === 'refused' ? undefined : child;
+      for (const change of diff(this.#base[index], resolved(value), childGuard, `${path}/${index}`))
+        changes.push(change);
+    }
+    return changes;
+  }
+
   #appends(guard: ChangeGuard | undefined, path: string): PatchOperation[] {
     if (this.#added.length > 0) guard?.children?.checkLength?.(this.length, path);
     return this.#added.map((added, offset) => {
@@ -153,9 +178,10 @@ export class ListNode implements DraftNode {
 
   #read(key: string): unknown {
     const now = this.#now;
-    if (this.#added.length === 0) return Reflect.get(now, key);
+    if (this.#added.length === 0 && this.#replaced === undefined) return Reflect.get(now, key);
     if (key === 'length') return this.length;
     const index = indexOf(key);
+    if (this.#replaced?.has(index)) return this.#replaced.get(index);
     return index >= now.length ? this.#added[index - now.length] : Reflect.get(now, key);
   }
 
@@ -169,7 +195,7 @@ export class ListNode implements DraftNode {
   }
 
   #baseItemAt(index: number, item: Container): object {
-    if (index >= this.#base.length) return item;
+    if (index >= this.#base.length || this.#replaced?.has(index)) return item;
     this.#drafts ??= [];
     const draft = this.#drafts[index] ?? draftOf(item, this, index);
     this.#drafts[index] = draft;
@@ -183,9 +209,13 @@ export class ListNode implements DraftNode {
   #rebuild(): unknown[] {
     if (this.#copy !== undefined) return this.#copy;
     const copy = [...this.#base];
-    for (const [index, draft] of Object.entries(this.#drafts ?? [])) this.#put(copy, Number(index), draft);
+    this.#drafts?.forEach((draft, index) => {
+      this.#put(copy, index, draft);
+    });
+    for (const [index, value] of this.#replaced ?? []) copy[index] = value;
     for (const added of this.#added.splice(0)) copy.push(added);
     this.#drafts = undefined;
+    this.#replaced = undefined;
     this.#copy = copy;
     return copy;
   }
@@ -199,9 +229,21 @@ export class ListNode implements DraftNode {
     if (this.#copy === undefined) {
       for (const added of this.#added) plain.push(resolved(added));
       for (const [index, child] of this.#place.touchedChildren) plain[Number(index)] = child.plain();
+      for (const [index, value] of this.#replaced ?? []) plain[index] = resolved(value);
     } else if (this.#ours !== undefined) {
-      for (const [index, value] of plain.entries()) if (this.#ours.has(value)) plain[index] = resolved(value);
+      this.#fillCopy(plain, this.#ours);
     }
+  }
+
+  /** What stands where it stood, seen from the front or from the end, needs no look: nothing of the base is ours. */
+  #fillCopy(plain: unknown[], ours: ReadonlySet<unknown>): void {
+    const base = this.#base;
+    const moved = plain.length - base.length;
+    let start = 0;
+    let end = plain.length;
+    while (start < end && plain[start] === base[start]) start += 1;
+    while (end > start && plain[end - 1] === base[end - 1 - moved]) end -= 1;
+    for (let index = start; index < end; index++) if (ours.has(plain[index])) plain[index] = resolved(plain[index]);
   }
 
   #take(value: unknown): void {

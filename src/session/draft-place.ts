@@ -56,14 +56,16 @@ export class DraftPlace {
   changesOfChildren(
     guard: ChangeGuard | undefined,
     path: string,
-    except?: ReadonlyMap<string, unknown>,
+    except?: ReadonlyMap<string | number, unknown>,
   ): PatchOperation[] {
     const changes: PatchOperation[] = [];
     for (const [key, child] of this.touchedChildren) {
-      if (except?.has(String(key))) continue;
+      if (except?.has(key)) continue;
       const childGuard = guard?.children?.of(key);
       const childPath = `${path}/${escapeSegment(String(key))}`;
-      changes.push(...child.changes(childGuard === 'refused' ? undefined : childGuard, childPath));
+      // One by one: a call takes no more than some hundred thousand arguments.
+      for (const change of child.changes(childGuard === 'refused' ? undefined : childGuard, childPath))
+        changes.push(change);
     }
     return changes;
   }

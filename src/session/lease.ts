@@ -22,28 +22,16 @@ export interface HoldOptions {
   readonly onLost: (error: LeaseLostError) => void;
 }
 
-/** A session that is held. */
-export interface Hold {
-  readonly lease: SessionLease;
-  /** The store refused this holder's write: stop renewing and tell `onLost`. */
-  lose(): void;
-  /** Asks the store whether the lease is still the current one. When it is not, it is lost. */
-  confirm(): Promise<boolean>;
-  /** Only last writes are waited for; told again with every answer. Two leases without one, and others have the session. */
-  finish(): void;
-  release(): Promise<void>;
-}
-
-const desks = new WeakMap<SessionStore, LeaseDesk>();
+const keepers = new WeakMap<SessionStore, LeaseKeeper>();
 
 /** Takes a session for one run. Throws `SESSION_BUSY` under the policy `reject`, and the signal's reason when it fires. */
 export async function holdSession(store: SessionStore, sessionId: string, options: HoldOptions): Promise<Hold> {
-  let desk = desks.get(store);
-  if (desk === undefined) {
-    desk = new LeaseDesk(store);
-    desks.set(store, desk);
+  let keeper = keepers.get(store);
+  if (keeper === undefined) {
+    keeper = new LeaseKeeper(store);
+    keepers.set(store, keeper);
   }
-  return desk.take(sessionId, options);
+  return keeper.take(sessionId, options);
 }
 
 /** Somebody who holds a session or waits for it. A class, as an object that is spread together has a shape of its own. */
@@ -57,8 +45,8 @@ class Holder implements HoldOptions {
   readonly onLost: (error: LeaseLostError) => void;
   lost = false;
   isRenewing = false;
-  /** Settles when the store has answered for this holder, or for the one it took over from. */
-  asked: Promise<unknown> | undefined;
+  /** Settles when the store has answered whether this holder, or the one it took over from, has the lease. */
+  acquiring: Promise<unknown> | undefined;
   /** Set while the holder has only so long to finish. */
   cancelDeadline: (() => void) | undefined;
 
@@ -73,8 +61,8 @@ class Holder implements HoldOptions {
   }
 }
 
-/** All the sessions of one store that this process holds or waits for. */
-class LeaseDesk {
+/** All the sessions of one store that this process holds or waits for; keeps the leases of those that it holds. */
+class LeaseKeeper {
   readonly #store: SessionStore;
   readonly #local = new KeyedMutex<Holder>();
   readonly #held = new Map<Holder, SessionLease>();
@@ -91,7 +79,7 @@ class LeaseDesk {
       const lease = await this.#acquire(holder);
       this.#held.set(holder, lease);
       this.#keepRenewing(holder.clock, holder.ttlMs);
-      return new HeldSession(this, holder, lease);
+      return new Hold(this, holder, lease);
     } catch (error) {
       this.#local.leave(sessionId, holder);
       throw error;
@@ -103,7 +91,7 @@ class LeaseDesk {
     if (holder.policy === 'takeover') {
       const previous = this.#local.takeOver(holder.sessionId, holder);
       if (previous !== undefined) this.lose(previous);
-      holder.asked = previous?.asked;
+      holder.acquiring = previous?.acquiring;
       return;
     }
     if (holder.policy === 'reject' && this.#isTaken(holder.sessionId)) throw busy();
@@ -135,13 +123,13 @@ class LeaseDesk {
 
   /** Of two who ask at once the store might answer the earlier one last, which would then have the session. */
   async #ask(holder: Holder, takeover: boolean): Promise<SessionLease | undefined> {
-    if (holder.asked !== undefined) await holder.asked;
+    if (holder.acquiring !== undefined) await holder.acquiring;
     if (holder.lost) throw new LeaseLostError(holder.sessionId);
     const { sessionId, owner, ttlMs } = holder;
-    const asking = this.#store.acquire(sessionId, { owner, ttlMs, takeover });
-    holder.asked = asking.catch(() => {});
-    const lease = await asking;
-    holder.asked = undefined;
+    const acquiring = this.#store.acquire(sessionId, { owner, ttlMs, takeover });
+    holder.acquiring = acquiring.catch(() => {});
+    const lease = await acquiring;
+    holder.acquiring = undefined;
     if (lease === undefined || !holder.lost) return lease;
     await this.#store.release(lease);
     throw new LeaseLostError(sessionId);
@@ -212,32 +200,39 @@ class LeaseDesk {
   }
 }
 
-/** One object for each session that is held, as thousands are at once. */
-class HeldSession implements Hold {
+/** A session that is held. A class, as thousands are at once. */
+export class Hold {
   readonly lease: SessionLease;
-  readonly #desk: LeaseDesk;
+  readonly #keeper: LeaseKeeper;
   readonly #holder: Holder;
 
-  constructor(desk: LeaseDesk, holder: Holder, lease: SessionLease) {
+  constructor(keeper: LeaseKeeper, holder: Holder, lease: SessionLease) {
     this.lease = lease;
-    this.#desk = desk;
+    this.#keeper = keeper;
     this.#holder = holder;
   }
 
+  /** The store refused this holder's write: stops renewing and tells `onLost`. */
   lose(): void {
-    this.#desk.lose(this.#holder);
+    this.#keeper.lose(this.#holder);
   }
 
+  /** Asks the store whether the lease is still the current one. When it is not, it is lost. */
   confirm(): Promise<boolean> {
-    return this.#desk.confirm(this.#holder, this.lease);
+    return this.#keeper.confirm(this.#holder, this.lease);
   }
 
+  /**
+   * Only the holder's last writes are waited for. Called again whenever the store has answered one: when it answers none
+   * for as long as two leases last, the session goes to the next one.
+   */
   finish(): void {
-    this.#desk.finish(this.#holder);
+    this.#keeper.finish(this.#holder);
   }
 
+  /** Lets the next one have the session. */
   release(): Promise<void> {
-    return this.#desk.release(this.#holder, this.lease);
+    return this.#keeper.release(this.#holder, this.lease);
   }
 }
 

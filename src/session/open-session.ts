@@ -1,18 +1,14 @@
-/** Which session a run gets: the seed's three rules, a store or none, and going back to an old version. */
-import {
-  AgentFlowError,
-  InvalidValueError,
-  type LeaseLostError,
-  StoredStateError,
-  type ValueIssue,
-} from '../errors.js';
+/** Which session a run gets: a new one or a known one, kept by a store or by nobody, at its newest version or an older one. */
+import { AgentFlowError, InvalidValueError, type LeaseLostError, StoredStateError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import { diff } from '../internal/diff.js';
 import { deepFreeze } from '../internal/freeze.js';
 import { frozenJson } from '../internal/json.js';
 import { type BusySessionPolicy, type Hold, holdSession } from './lease.js';
+import { ownJson } from './own-values.js';
 import { rebuildRecord, type SessionRecord } from './record.js';
 import type { WaitSignal } from './release-watch.js';
+import { SavedSession } from './saved-session.js';
 import { OpenSession, type StateChecker } from './session.js';
 import type { AcceptedInput, SessionLease, SessionStore, StoredSession } from './store.js';
 
@@ -73,7 +69,7 @@ export async function openSession<State>(options: OpenSessionOptions): Promise<O
 function openUnsaved<State>(options: OpenSessionOptions): OpenSession<State> {
   const { sessionId: id, rules, version } = options;
   if (version !== undefined) throw new AgentFlowError('NO_STORE', 'Going back to a version needs a session store');
-  return new OpenSession<State>({ id, record: newRecord(rules.create(options.init)), checker: rules });
+  return new OpenSession<State>({ id, version: 1, record: newRecord(rules.create(options.init)), checker: rules });
 }
 
 async function openSaved<State>(store: SessionStore, hold: Hold, options: OpenSessionOptions): Promise<Opened<State>> {
@@ -82,35 +78,25 @@ async function openSaved<State>(store: SessionStore, hold: Hold, options: OpenSe
   if (stored === undefined) {
     const record = newRecord(rules.create(options.init));
     await store.save(hold.lease, { expectedVersion: 0, change: { kind: 'checkpoint', record } });
-    const saved = {
-      store,
-      hold,
-      head: 1,
-      loadCost: JSON.stringify(record).length,
-      needsCheckpoint: false,
-      keepVersions,
-    };
-    return { session: new OpenSession({ id, record, checker: rules, saved }), lease: hold.lease, pending: [] };
+    const loadCost = JSON.stringify(record).length;
+    const saved = new SavedSession({ store, hold, loadCost, needsCheckpoint: false, keepVersions });
+    const session = new OpenSession<State>({ id, version: 1, record, checker: rules, saved });
+    return { session, lease: hold.lease, pending: [] };
   }
+  const { version: loaded, head, size, parent, pending } = stored;
   const found = rebuildRecord(stored);
   const state = await rules.read(found.state, id);
   const isUnchanged = diff(found.state, state).length === 0;
   const record = deepFreeze(isUnchanged ? found : { ...found, state: frozenState(state, id) });
-  const needsCheckpoint = !isUnchanged || stored.version !== stored.head;
-  const saved = { store, hold, head: stored.head, loadCost: stored.size, needsCheckpoint, keepVersions };
-  return {
-    session: new OpenSession({ id, record, checker: rules, parent: stored.parent, saved }),
-    lease: hold.lease,
-    pending: stored.pending,
-  };
+  const needsCheckpoint = !isUnchanged || loaded !== head;
+  const saved = new SavedSession({ store, hold, loadCost: size, needsCheckpoint, keepVersions });
+  const session = new OpenSession<State>({ id, version: head, record, checker: rules, parent, saved });
+  return { session, lease: hold.lease, pending };
 }
 
 /** The state as frozen JSON. Throws `STORED_STATE_INVALID` for what a schema or `migrate` has turned into something else. */
 export function frozenState(state: unknown, sessionId: string): unknown {
-  const issues: ValueIssue[] = [];
-  const frozen = frozenJson(state, ({ path, received }) => issues.push({ path, expected: 'a JSON value', received }));
-  if (issues.length > 0) throw new StoredStateError(sessionId, issues);
-  return frozen;
+  return ownJson(state, (issues) => new StoredStateError(sessionId, issues));
 }
 
 /** The version asked for; `undefined` only for a session that does not exist and was asked for without a version. */

@@ -1,6 +1,6 @@
 /** What a caller gives, as values that are frozen, JSON, and nobody else's. */
 import { type Artifact, ArtifactSchema } from '../../schemas/index.js';
-import { InvalidValueError, type ValueIssue } from '../errors.js';
+import { type AgentFlowError, InvalidValueError, type ValueIssue } from '../errors.js';
 import { frozenJson, type NotJson } from '../internal/json.js';
 import type { PatchOperation } from '../internal/patch.js';
 import { valueIssues } from '../internal/value-issues.js';
@@ -11,10 +11,15 @@ import type { SessionRecord } from './record.js';
 export function ownArtifact(artifact: unknown): Artifact {
   const checked = ArtifactSchema.safeParse(artifact);
   if (!checked.success) throw new InvalidValueError('artifact', valueIssues(checked.error.issues, artifact));
+  return ownJson(checked.data, (issues) => new InvalidValueError('artifact', issues)) as Artifact;
+}
+
+/** The value as frozen JSON. Throws the error that `refusal` makes of what is not JSON. */
+export function ownJson(value: unknown, refusal: (issues: readonly ValueIssue[]) => AgentFlowError): unknown {
   const issues: ValueIssue[] = [];
-  const own = frozenJson(checked.data, (problem) => issues.push(notJson(problem)));
-  if (issues.length > 0) throw new InvalidValueError('artifact', issues);
-  return own as Artifact;
+  const own = frozenJson(value, (problem) => issues.push(notJson(problem)));
+  if (issues.length > 0) throw refusal(issues);
+  return own;
 }
 
 /** A change of the state with values as the session keeps them. Throws `InvalidValueError` for what is not JSON. */

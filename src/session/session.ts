@@ -1,16 +1,15 @@
 /** What a handler remembers with: one session, open for one run. */
 import type { Artifact } from '../../schemas/index.js';
-import { type AgentFlowError, isAgentFlowError, LeaseLostError } from '../errors.js';
+import { type AgentFlowError, isAgentFlowError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
 import { type ChangeGuard, diff } from '../internal/diff.js';
-import { deepFreeze } from '../internal/freeze.js';
 import { applyPatch, type PatchOperation } from '../internal/patch.js';
 import { Document } from './document.js';
-import type { Hold } from './lease.js';
 import { ownArtifact, ownChange, snapshot } from './own-values.js';
 import { byRecipe, type Recipe } from './recipe.js';
-import { CheckpointPolicy, type RememberedArtifact, rebuildRecord, type SessionRecord } from './record.js';
-import type { AcceptedInput, SessionChange, SessionParent, SessionStore } from './store.js';
+import type { RememberedArtifact, SessionRecord } from './record.js';
+import type { SavedSession } from './saved-session.js';
+import type { AcceptedInput, SessionParent } from './store.js';
 
 /** Changes a draft of the state in place, or returns the next state. Called once, synchronously. */
 export type StateRecipe<State> = (draft: State) => State | void;
@@ -60,22 +59,13 @@ export interface StateChecker {
 /** What an {@link OpenSession} is made of. */
 export interface OpenSessionParts {
   readonly id: string;
+  /** 1 for a new session. */
+  readonly version: number;
   readonly record: SessionRecord;
   readonly checker: StateChecker;
   readonly parent?: SessionParent | undefined;
-  readonly saved?: SavedSession | undefined;
-}
-
-/** The stored side of an open session; without it the session lives as long as its run. */
-export interface SavedSession {
-  readonly store: SessionStore;
-  readonly hold: Hold;
-  readonly head: number;
-  /** How much a load would read now, in characters. */
-  readonly loadCost: number;
-  /** The record is not what the store's head holds, so the next save must be a whole one. */
-  readonly needsCheckpoint: boolean;
-  readonly keepVersions: number | undefined;
+  /** Without it the session lives as long as its run. */
+  readonly saved?: SavedSession;
 }
 
 /** A session held by one run. */
@@ -85,10 +75,7 @@ export class OpenSession<State> implements Session<State> {
   readonly #document: Document<SessionRecord>;
   readonly #checker: StateChecker;
   readonly #saved: SavedSession | undefined;
-  /** Where there is a store. */
-  readonly #checkpoints: CheckpointPolicy | undefined;
   #version: number;
-  #needsCheckpoint: boolean;
   /** The store may have one version more: it was asked to save it and never said that it has. */
   #isInDoubt = false;
   #lastWrite: Promise<unknown> = nothingWritten;
@@ -96,15 +83,13 @@ export class OpenSession<State> implements Session<State> {
   #artifacts: { of: unknown; list: readonly Artifact[] } | undefined;
   #endedBy: AgentFlowError | undefined;
 
-  constructor({ id, record, checker, parent, saved }: OpenSessionParts) {
+  constructor({ id, version, record, checker, parent, saved }: OpenSessionParts) {
     this.id = id;
     this.parent = parent;
     this.#document = new Document(record);
     this.#checker = checker;
     this.#saved = saved;
-    this.#checkpoints = saved && new CheckpointPolicy(saved.loadCost);
-    this.#version = saved?.head ?? 1;
-    this.#needsCheckpoint = saved?.needsCheckpoint ?? false;
+    this.#version = version;
   }
 
   get version(): number {
@@ -131,7 +116,7 @@ export class OpenSession<State> implements Session<State> {
 
   updateState(update: State | StateRecipe<State>): Promise<void> {
     const isRecipe = typeof update === 'function';
-    // Planned later, a state that is the caller's own would be what the caller has made of it by then.
+    // A state that is compared later is copied now, as the caller may change it meanwhile.
     const isAtOnce = this.#writes === 0 && !this.#isInDoubt;
     const next = settled(() => (isRecipe || isAtOnce ? update : snapshot(update, this.#document.seen.state)));
     return this.#write(() => {
@@ -166,9 +151,7 @@ export class OpenSession<State> implements Session<State> {
    * input. Without a store ids are remembered by the connection alone.
    */
   async accept(input: AcceptedInput): Promise<AcceptedInput> {
-    if (this.#saved === undefined) return input;
-    const { store, hold } = this.#saved;
-    return this.#guarded(() => store.accept(hold.lease, input));
+    return this.#saved === undefined ? input : this.#saved.accept(input);
   }
 
   /** Waits for every save that was asked for; those asked for from here on are answered with `reason`. */
@@ -176,13 +159,13 @@ export class OpenSession<State> implements Session<State> {
     // The result of the run is what the store has: it is asked once more, if need be.
     if (this.#isInDoubt || this.#writes > 0) this.#write(() => []).catch(() => {});
     this.#endedBy ??= reason;
-    this.#saved?.hold.finish();
+    this.#saved?.finish();
     await this.#lastWrite;
   }
 
   /** Lets the next connection have the session. */
   async release(): Promise<void> {
-    await this.#saved?.hold.release();
+    await this.#saved?.release();
   }
 
   #write(plan: () => PatchOperation[]): Promise<void> {
@@ -211,14 +194,15 @@ export class OpenSession<State> implements Session<State> {
   }
 
   async #commit(patch: readonly PatchOperation[]): Promise<void> {
+    const next = () => applyPatch(this.#document.working, patch) as SessionRecord;
     try {
-      if (this.#saved !== undefined) await this.#save(this.#saved, patch);
+      if (this.#saved !== undefined) await this.#saved.save(this.#version, patch, next);
     } catch (error) {
       if (isRefusal(error)) throw error;
       this.#isInDoubt = true;
       const found = await this.#unanswered().catch(() => undefined);
       // It may be an earlier one that was in doubt, too.
-      const isMade = found !== undefined && diff(applyPatch(this.#document.working, patch), found).length === 0;
+      const isMade = found !== undefined && diff(next(), found).length === 0;
       this.#goOnFrom(found);
       if (!isMade) throw error;
       return;
@@ -226,49 +210,20 @@ export class OpenSession<State> implements Session<State> {
     this.#take(patch);
   }
 
-  async #save({ store, hold, keepVersions }: SavedSession, patch: readonly PatchOperation[]): Promise<void> {
-    const change = this.#changeFor(patch);
-    const save = { expectedVersion: this.#version, change, ...(keepVersions === undefined ? {} : { keepVersions }) };
-    await this.#guarded(() => store.save(hold.lease, save));
-  }
-
   /** The next version is what the patch makes of this one. */
   #take(patch: readonly PatchOperation[]): void {
     this.#version += 1;
     this.#document.apply(patch);
     this.#isInDoubt = false;
-    this.#needsCheckpoint = false;
   }
 
   #goOnFrom(found: SessionRecord | undefined): void {
     if (found !== undefined) this.#take(diff(this.#document.working, found));
   }
 
-  /** The next version, if the store has it. Nobody else can have made it while the lease is ours. */
+  /** What the save that nobody has answered has made, if it was made. */
   async #unanswered(): Promise<SessionRecord | undefined> {
-    if (this.#saved === undefined) return undefined;
-    const { store, hold } = this.#saved;
-    const stored = await store.load(this.id);
-    if (stored?.head !== this.#version + 1) return undefined;
-    if (await hold.confirm()) return deepFreeze(rebuildRecord(stored));
-    throw new LeaseLostError(this.id);
-  }
-
-  #changeFor(patch: readonly PatchOperation[]): SessionChange {
-    const record = () => applyPatch(this.#document.working, patch);
-    if (this.#checkpoints === undefined || this.#needsCheckpoint) return { kind: 'checkpoint', record: record() };
-    return this.#checkpoints.choose(patch, record);
-  }
-
-  async #guarded<T>(write: () => Promise<T>): Promise<T> {
-    try {
-      return await write();
-    } catch (error) {
-      if (isAgentFlowError(error) && error.code === 'LEASE_LOST') this.#saved?.hold.lose();
-      throw error;
-    } finally {
-      if (this.#endedBy !== undefined) this.#saved?.hold.finish();
-    }
+    return this.#saved?.recordAfter(this.#version);
   }
 }
 
@@ -285,7 +240,7 @@ function firstVersion(name: string, version: Omit<Artifact, 'name'>): Remembered
   return Object.freeze({ name, versions: Object.freeze([version]) });
 }
 
-/** What the work answers or throws, now, given out later. */
+/** Does the work now; the answer gives out later what it answered, or throws what it threw. */
 function settled<T>(work: () => T): () => T {
   try {
     const value = work();

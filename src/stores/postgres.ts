@@ -4,7 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { LeaseLostError } from '../errors.js';
-import { Notices, openAsking, Releases } from '../session/releases.js';
+import { Notices, pollInstead } from '../session/notices.js';
+import { Releases } from '../session/releases.js';
 import type { RunFeed } from '../session/run-feed.js';
 import type {
   AcceptedInput,
@@ -235,7 +236,7 @@ function share(options: PostgresSessionStoreOptions): Shared {
   checkPrefix(tablePrefix);
   const connection = new PostgresConnection(options, prepare);
   const heard = listen ? noticesOf(options) : undefined;
-  const notices = heard ?? new Notices(openAsking);
+  const notices = heard ?? new Notices(pollInstead);
   const statements = feedStatementsFor(tablePrefix);
   const own = statementsFor(tablePrefix);
   const abortRequests = new AbortRequests(connection, notices, statements.abortRequests, tablePrefix + ends);

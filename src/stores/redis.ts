@@ -4,7 +4,8 @@
  * sessions at once share a round trip.
  */
 import { InvalidValueError, LeaseLostError } from '../errors.js';
-import { Notices, openAsking, Releases } from '../session/releases.js';
+import { Notices, pollInstead } from '../session/notices.js';
+import { Releases } from '../session/releases.js';
 import type { RunFeed } from '../session/run-feed.js';
 import type {
   AcceptedInput,
@@ -276,7 +277,7 @@ function share({ client, keyPrefix = 'genkitx-agent:' }: RedisSessionStoreOption
   const channel = `${keyPrefix}released`;
   const connection = new RedisConnection(client);
   const heard = noticesOn(client, channel);
-  const feed = { connection, notices: heard ?? new Notices(openAsking), channel };
+  const feed = { connection, notices: heard ?? new Notices(pollInstead), channel };
   const saves = new Saves(connection);
   return { connection, saves, releases: heard && new Releases(heard), feed, keyPrefix, channel };
 }

@@ -6,7 +6,7 @@ import { AgentFlowError } from '../../src/errors.js';
 import type { AcceptedInput } from '../../src/session/store.js';
 import { errorOf, Gate, quiet, stateOf } from '../support/waiting.js';
 
-/** An intake with a book in which everything that is recorded stands. */
+/** An intake, and a book of all that it records. */
 function intake(record?: (input: AcceptedInput) => Promise<AcceptedInput>, keepsInputs = true) {
   const inbox = new Inbox<string>(100);
   const outbox = new Outbox<string>('run', { maxBufferedChunks: 10, replayChunks: 10 });
@@ -37,7 +37,7 @@ function intake(record?: (input: AcceptedInput) => Promise<AcceptedInput>, keeps
 }
 
 describe('an intake', () => {
-  it('makes a turn of each input, and closes the books of one before it opens the next', async () => {
+  it('makes a turn of each input, and records the end of one before it begins the next', async () => {
     const { intake: taken, inbox, book, turns } = intake();
     const receipts = ['a', 'b'].map((id) => inbox.send(id, id, 'queue'));
     inbox.close();
@@ -52,7 +52,7 @@ describe('an intake', () => {
     const { intake: taken, inbox, book } = intake();
     void inbox.send('a', undefined, 'queue');
     await taken.next();
-    await taken.settle();
+    await taken.endTurn();
     expect(book).toEqual([]);
   });
 
@@ -92,7 +92,7 @@ describe('an intake', () => {
     expect(await taken.next()).toEqual({ value: 'b', done: false });
   });
 
-  it('throws to whoever waits when the books cannot be closed, once', async () => {
+  it('throws to whoever waits when the end of a turn cannot be recorded, once', async () => {
     const failure = new AgentFlowError('STORE_FAILED', 'gone');
     const { intake: taken, inbox } = intake(async (input) => {
       if (input.done && input.id === 'a') throw failure;
@@ -100,7 +100,7 @@ describe('an intake', () => {
     });
     for (const id of ['a', 'b']) void inbox.send(id, id, 'queue');
     await taken.next();
-    expect(await errorOf(taken.settle())).toBe(failure);
+    expect(await errorOf(taken.endTurn())).toBe(failure);
     expect(await taken.next()).toEqual({ value: 'b', done: false });
     await taken.finish();
   });

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { z } from '../../schemas/zod.js';
-import { type ResponderHost, RunResponder } from '../../src/agent/responder.js';
+import { type ResponderParts, RunResponder } from '../../src/agent/responder.js';
 import { Outbox } from '../../src/connection/outbox.js';
 import { AgentFlowError } from '../../src/errors.js';
 import { collect, errorOf, quiet } from '../support/waiting.js';
 
-function responder(streamSchema: z.ZodTypeAny, rest: Partial<ResponderHost<unknown>> = {}) {
+function responder(streamSchema: z.ZodTypeAny, rest: Partial<ResponderParts<unknown>> = {}) {
   const outbox = new Outbox<unknown>('run', { maxBufferedChunks: 2, replayChunks: 10 });
   const sent: unknown[] = [];
-  const host: ResponderHost<unknown> = {
+  const parts: ResponderParts<unknown> = {
     outbox,
     streamSchema,
     assertMaySend: () => {},
@@ -16,7 +16,7 @@ function responder(streamSchema: z.ZodTypeAny, rest: Partial<ResponderHost<unkno
     endTurn: async () => outbox.endTurn(false),
     ...rest,
   };
-  return { responder: new RunResponder<unknown, unknown>(host), outbox, sent };
+  return { responder: new RunResponder<unknown, unknown>(parts), outbox, sent };
 }
 
 describe('a responder', () => {

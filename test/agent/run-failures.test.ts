@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { AgentConfig, HandlerArgs } from '../../src/agent/agent.js';
 import { AgentCore } from '../../src/agent/agent-core.js';
 import { agentDefinition } from '../../src/agent/definition.js';
-import type { Launch } from '../../src/agent/runtime.js';
+import type { Launch } from '../../src/agent/launch.js';
 import { AgentFlowError, isAgentFlowError } from '../../src/errors.js';
 import type { RunFeed } from '../../src/session/store.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';

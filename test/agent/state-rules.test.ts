@@ -224,6 +224,29 @@ describe('an update', () => {
     expect(checks).toBe(3);
   });
 
+  it.each(['strict', 'catchall'] as const)('checks only what changes of an object that is %s', async (kind) => {
+    let checks = 0;
+    const item = z.string().refine(() => ++checks);
+    const plain = z.object({ list: z.array(item) });
+    const schema: z.AnyZodObject = kind === 'strict' ? plain.strict() : plain.catchall(z.array(item));
+    const init = { list: Array.from({ length: 1_000 }, String) };
+    const { session } = await openTestSession<Record<string, string[]>>({ schema, init });
+    checks = 0;
+    await session.updateState((draft) => void draft.list?.push('new'));
+    await session.updateState({ list: [...(session.state.list ?? []), 'last'] });
+    expect(checks).toBe(2);
+    const unknown = session.updateState((draft) => void Object.assign(draft, { other: ['new'] }));
+    if (kind === 'catchall') {
+      await unknown;
+      await session.updateState((draft) => void delete draft.other);
+    } else {
+      const expected = "a value the schema accepts (Unrecognized key(s) in object: 'other')";
+      expect(await errorOf(unknown)).toMatchObject({ issues: [{ path: '', expected, received: 'object' }] });
+    }
+    expect(checks).toBe(kind === 'catchall' ? 3 : 2);
+    expect(Object.keys(session.state)).toEqual(['list']);
+  });
+
   it('checks only what changes of a list that the handler keeps for itself and gives whole each time', async () => {
     let checks = 0;
     const schema = z.object({ list: z.array(z.object({ text: z.string() }).refine(() => ++checks)) });

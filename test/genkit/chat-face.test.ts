@@ -1,7 +1,8 @@
 /** An agent as a Genkit chat: what Genkit lists, turns, chunks and outputs, as Genkit's own agents do them. */
 import { MessageSchema } from 'genkit';
 import { genkit, UserFacingError, z } from 'genkit/beta';
-import { describe, expect, test } from 'vitest';
+import { logger } from 'genkit/logging';
+import { describe, expect, test, vi } from 'vitest';
 import { defineAgent, InvalidValueError } from '../../src/index.js';
 import { Deferred } from '../../src/internal/deferred.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
@@ -42,6 +43,17 @@ describe('what Genkit lists', () => {
     expect(() => agent.chatAgent).toThrow(InvalidValueError);
     expect(() => agent.chatAgent).toThrow(/"toInput" expected a function, because inputSchema is neither text/);
   });
+});
+
+test("a chat is registered without a complaint of Genkit's, and has the application's context", async () => {
+  const complain = vi.spyOn(logger, 'error');
+  const ai = genkit({ context: { auth: { uid: 'everybody' } } });
+  const seen: unknown[] = [];
+  const { chatAgent } = defineTalker(async (_input, { context }) => void seen.push(context.auth), { ai });
+  await chatAgent.run(say('one'));
+  expect(seen).toEqual([{ uid: 'everybody' }]);
+  expect(complain).not.toHaveBeenCalled();
+  complain.mockRestore();
 });
 
 test('an agent that is defined while an action runs works, without a chat', async () => {

@@ -121,8 +121,9 @@ describe('run', () => {
     expect((await counter().run([])).output).toBe(0);
   });
 
-  it('fails when an input does not fit', async () => {
+  it('fails when an input or an option does not fit', async () => {
     expect(await errorOf(counter().run([1, 'two' as never]))).toMatchObject({ code: 'INVALID_VALUE', kind: 'input' });
+    expect(await errorOf(counter().run(5, { version: 0 }))).toMatchObject({ code: 'INVALID_VALUE', kind: 'option' });
   });
 });
 

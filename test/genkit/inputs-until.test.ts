@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { inputsUntil } from '../../src/genkit/inputs-until.js';
 import { Deferred } from '../../src/internal/deferred.js';
+import { stillHeld } from '../support/garbage.js';
 
 const never = new Promise<never>(() => {});
 
@@ -64,5 +65,22 @@ describe('the inputs of a run', () => {
       },
     };
     await expect(collect(inputsUntil(never, unreadable))).rejects.toThrow('no iterator');
+  });
+
+  test('are not kept while the run goes on', async () => {
+    const refs: WeakRef<object>[] = [];
+    async function* objects() {
+      for (let count = 0; count < 10; count++) {
+        const input = { count };
+        refs.push(new WeakRef(input));
+        yield input;
+      }
+    }
+    const inputs = inputsUntil(never, objects());
+    const read = async () => void (await inputs.next());
+    for (let count = 0; count < 10; count++) await read();
+    // The newest may still stand where it was handed over.
+    expect(await stillHeld(refs.slice(0, -1))).toBe(0);
+    await inputs.return();
   });
 });

@@ -112,6 +112,15 @@ describe('what it costs', () => {
     expect(diff({ a: untouchable, b: 1 }, { a: untouchable, b: 2 })).toHaveLength(1);
   });
 
+  test('nor, in a list of which one is another, what both have', () => {
+    const touched = () => expect.fail('was looked into');
+    const untouchable = () => new Proxy({}, { ownKeys: touched, get: touched, getPrototypeOf: touched });
+    const [first, ...rest] = Array.from({ length: 10 }, untouchable);
+    expect(diff([{ id: 1 }, ...rest], [{ id: 2 }, ...rest])).toHaveLength(1);
+    expect(diff([first, { id: 1 }, ...rest], [first, { id: 2 }, ...rest])).toHaveLength(1);
+    expect(diff([first, ...rest, { id: 1 }], [first, ...rest, { id: 2 }])).toHaveLength(1);
+  });
+
   test.each<[string, (draft: { id: number; text: string }[]) => void, number]>([
     ['adds at the end', (list) => list.push({ id: -1, text: 'new' }), 1],
     ['changes one', (list) => Object.assign(list[500] ?? {}, { text: 'new' }), 1],

@@ -134,6 +134,20 @@ describe('sharing', () => {
     expect(all.list).toEqual([1, 2]);
   });
 
+  test('many items that are taken off a list move the rest of it once', () => {
+    let moves = 0;
+    const list = new Proxy(
+      Array.from({ length: 1_000 }, (_, n) => n),
+      { set: (items, key, value) => Reflect.set(items, key, value) && ++moves > 0 },
+    );
+    const patch = Array.from({ length: 500 }, (): PatchOperation => ({ op: 'remove', path: '/list/10' }));
+    expect(applyPatch({ list }, patch, 'all')).toEqual({ list: [...list.slice(0, 10), ...list.slice(10)] });
+    expect([list.length, list[9], list[10]]).toEqual([500, 9, 510]);
+    expect(moves).toBeLessThan(1_000);
+    expect(() => applyPatch({ list: [1, 2, 3] }, [...patch, ...patch])).toThrow(TypeError);
+    expect(() => applyPatch({ a: 1 }, Array(2).fill({ op: 'remove', path: '/a' }))).toThrow(TypeError);
+  });
+
   test('a value of the patch is not written to by a later operation', () => {
     const value = deepFrozen({ list: [1] });
     const patch: PatchOperation[] = [
@@ -155,7 +169,7 @@ describe('sharing', () => {
           fc.integer().map(() => ({})),
         ),
       }),
-      fc.record({ op: fc.constant('remove' as const), path: fc.constantFrom('/a/0', '/b/x', '/a') }),
+      fc.record({ op: fc.constant('remove' as const), path: fc.constantFrom('/a/0', '/a/1', '/b/x', '/a') }),
     );
     const outcome = (work: () => unknown): unknown => {
       try {

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { built } from '../support/built.js';
+import { built, bundled } from '../support/built.js';
 import {
   type GatedReply,
   GeminiError,
@@ -25,11 +25,14 @@ const startCommand = (JSON.parse(readFileSync('package.json', 'utf8')) as { scri
 let folders = 0;
 const newData = (): string => join(folder, `data-${++folders}`);
 
-const main = built('samples/chat/main.ts');
+const main = bundled('samples/chat/main.ts');
+/** With packages of its own to import, of which `GEMINI_PLUGIN` changes one. */
+const unbundledMain = built('samples/chat/main.ts');
 const offline = { GEMINI_API_KEY: undefined, GENKIT_ENV: undefined };
 
 function startChat(args: readonly string[], env: ProgramOptions['env'] = {}): Program {
-  return new Program(process.execPath, [main, ...args], { env: { ...offline, ...env } });
+  const file = env.GEMINI_PLUGIN === undefined ? main : unbundledMain;
+  return new Program(process.execPath, [file, ...args], { env: { ...offline, ...env } });
 }
 
 const sessionOf = (output: string): string => /Session ([\w-]{36})/.exec(output)?.[1] ?? 'none';

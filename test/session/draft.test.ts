@@ -34,6 +34,7 @@ const step = fc.oneof(
   fc.record({ do: fc.constant('cut items' as const), at, to: fc.integer({ min: -4, max: 6 }) }),
   fc.record({ do: fc.constant('take item' as const), at }),
   fc.record({ do: fc.constant('swap' as const), at, to: at }),
+  fc.record({ do: fc.constant('renew item' as const), at }),
   fc.record({ do: fc.constant('note item' as const), name, at }),
   fc.record({ do: fc.constant('count while walking' as const), at }),
   fc.record({ do: fc.constant('list names' as const) }),
@@ -61,6 +62,7 @@ function apply(doc: Doc, steps: readonly Step[]): void {
     else if (each.do === 'cut items') doc.items = doc.items.slice(each.at - 3, each.to);
     else if (each.do === 'take item') doc.items.push(...doc.items.splice(each.at, 1));
     else if (each.do === 'swap') swap(doc.items, each.at, each.to);
+    else if (each.do === 'renew item') renew(doc.items, each.at);
     else if (each.do === 'note item') doc.byName[each.name] = doc.items[each.at]?.tags;
     else if (each.do === 'list names') doc.list.push(Object.keys(doc.byName).sort());
     else if (each.do === 'copy names') doc.byName = { ...doc.byName, [each.name]: each.value };
@@ -84,6 +86,16 @@ function countWhileWalking(doc: Doc, at: number): void {
   });
 }
 
+/** Another takes its place; what is done to either afterwards is seen where it is by then. */
+function renew(items: Doc['items'], at: number): void {
+  const old = items[at];
+  if (old === undefined) return;
+  items[at] = { n: old.n + 1, tags: [] };
+  items[at]?.tags.push('new');
+  old.n = 7;
+  if (at > 1) items.push(old);
+}
+
 function swap(items: Doc['items'], one: number, other: number): void {
   const [a, b] = [items[one], items[other]];
   if (a === undefined || b === undefined) return;
@@ -96,6 +108,10 @@ const doc = fc.record({
   byName: fc.dictionary(name, value),
   items: fc.array(fc.record({ n: fc.nat(9), tags: fc.array(name, { maxLength: 2 }) }), { maxLength: 4 }),
 });
+
+function fail(key: string | symbol): never {
+  return expect.fail(`${String(key)} was looked at`);
+}
 
 describe('changesBy', () => {
   test('finds what a plain document would become, and leaves the old one alone', () => {
@@ -237,6 +253,47 @@ describe('changesBy', () => {
       { op: 'add', path: '/list/-', value: { n: 1 } },
       { op: 'add', path: '/list/-', value: { n: 2 } },
     ]);
+  });
+
+  test('a recipe may change more than a call takes arguments', () => {
+    const fill = ({ list, byId }: { list: number[]; byId: Record<string, number> }) => {
+      for (let n = 0; n < 200_000; n++) list.push(n);
+      byId.a = 1;
+    };
+    const patch = changesBy(
+      { list: [], byId: {} },
+      (draft) => fill(draft as Parameters<typeof fill>[0]),
+      undefined,
+      '',
+    );
+    expect(patch).toHaveLength(200_001);
+  });
+
+  test('a change in the middle of a list says only what was changed, and looks at nothing else', () => {
+    const target = [{ n: 0 }, { n: 1 }, { n: 2 }, { n: 3 }, { n: 4 }];
+    const list = new Proxy(target, {
+      get: (items, key) =>
+        ['1', '2', '3', 'length', 'at', 'push'].includes(String(key)) ? Reflect.get(items, key) : fail(key),
+      ownKeys: () => fail('the keys'),
+    });
+    const patch = changesBy(
+      { list },
+      (draft) => {
+        const { list } = draft as { list: { n: number }[] };
+        list[1] = { n: 11 };
+        const third = list.at(3) as { n: number };
+        list[3] = { ...(list[2] as { n: number }), n: third.n + (list[1]?.n ?? 0) };
+        third.n = -1;
+        list.push({ n: 5 });
+        expect([list[1], list.at(3), list.length]).toEqual([{ n: 11 }, { n: 14 }, 6]);
+      },
+      undefined,
+      '',
+    );
+    expect(applyPatch({ list: target }, patch)).toEqual({
+      list: [{ n: 0 }, { n: 11 }, { n: 2 }, { n: 14 }, { n: 4 }, { n: 5 }],
+    });
+    expect(patch).toHaveLength(3);
   });
 
   test('a change to a record says only what was changed, and looks at nothing else', () => {

@@ -2,13 +2,13 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { rebuildRecord } from '../../src/session/record.js';
 import { create, eventually } from '../../src/testing/session-store/case.js';
-import { built } from '../support/built.js';
+import { bundled } from '../support/built.js';
 import type { QueueOptions } from '../support/fixtures/queue-worker.js';
 import { Program } from '../support/program.js';
 import { openStore } from '../support/shared-stores.js';
 import { storePlaces } from '../support/store-places.js';
 
-const worker = built('test/support/fixtures/queue-worker.ts');
+const worker = bundled('test/support/fixtures/queue-worker.ts');
 const runs = 20;
 /** By rights it is one; a machine that is busy may keep somebody from hearing of a release for longer than it is kept. */
 const longestStreak = 5;

@@ -4,7 +4,7 @@ import { z } from '../../schemas/zod.js';
 import type { AgentConfig, AgentHandler, AnySchema, StreamBidiOptions } from '../../src/agent/agent.js';
 import { AgentCore } from '../../src/agent/agent-core.js';
 import { agentDefinition } from '../../src/agent/definition.js';
-import type { Launch, RunScope } from '../../src/agent/runtime.js';
+import type { Launch, RunScope } from '../../src/agent/launch.js';
 import type { SessionStore } from '../../src/session/store.js';
 
 type AnyState = z.ZodDefault<z.ZodRecord<z.ZodString, z.ZodUnknown>>;

@@ -7,3 +7,8 @@ export function built(source: string): string {
   const path = isAbsolute(source) ? relative(process.cwd(), source) : source;
   return join(inject('builtFolder'), path.replace(/\.ts$/, '.js'));
 }
+
+/** The same in one file with its packages, for what `bundles` in `build-once.ts` names: for tests that start it often. */
+export function bundled(source: string): string {
+  return built(join('bundled', source));
+}

@@ -26,7 +26,8 @@ const engine = 'src/host/engine.ts';
 /** The contract of a session store, and what every store checks alike. */
 const store = 'src/session/store.ts';
 const storeChecks = 'src/session/store-checks.ts';
-/** What stores that are told of releases have in common. */
+/** What stores that are told have in common. */
+const notices = 'src/session/notices.ts';
 const releases = 'src/session/releases.ts';
 /** What runs say, as a store keeps it. */
 const runFeed = 'src/session/run-feed.ts';
@@ -70,7 +71,7 @@ const rooms: Readonly<Record<string, Room>> = {
   connection: { imports: ground },
   agent: { imports: ['session', 'connection', ...ground] },
   genkit: { imports: ['agent', 'session', 'connection', 'backends', provider, ...ground] },
-  stores: { imports: [store, storeChecks, releases, runFeed, 'errors', 'internal'], strangers: true },
+  stores: { imports: [store, storeChecks, notices, releases, runFeed, 'errors', 'internal'], strangers: true },
   backends: { imports: [provider, usage, ...ground], strangers: true, common: sharedByBackends },
   providers: { imports: ground, strangers: true, common: sharedByProviders },
   host: { imports: ['agent', 'connection', backend, 'errors', 'internal'] },

@@ -6,7 +6,7 @@ export async function quiet(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await nextTurnOfTheLoop();
 }
 
-/** Where something that is counted comes to a stand. It may take breath meanwhile, as a handler that sends a lot does. */
+/** Where something that is counted comes to a stand. It may take a break meanwhile, as a handler that sends a lot does. */
 export async function standstill(count: () => number): Promise<number> {
   for (let [before, unchanged] = [count(), 0]; ; before = count()) {
     await pause(3);

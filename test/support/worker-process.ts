@@ -3,7 +3,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { built } from './built.js';
+import { bundled } from './built.js';
 import { dieWithUs } from './last-will.js';
 
 /** What a worker says in one line: a word, and what belongs to it. */
@@ -26,7 +26,7 @@ export class WorkerProcess<Said> {
    */
   constructor(name: string, program: string, options: object, read: (line: Line) => Said) {
     this.#name = name;
-    const file = built(`test/support/fixtures/${program}`);
+    const file = bundled(`test/support/fixtures/${program}`);
     this.#process = spawn(process.execPath, [file, JSON.stringify(options)], { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#process.stdin.on('error', () => {});
     dieWithUs(this.#process);

@@ -1,15 +1,15 @@
-/** What stands in the feed of a run: the entries of its log as JSON, each with its place, and how the run ended. */
+/** What stands in the feed of a run: the entries of its log as JSON, each with its position, and how the run ended. */
 import type { FinishReason } from '../../../schemas/index.js';
-import { type LogEntry, type Place, TurnEnd, TurnStart } from '../../connection/chunk-log.js';
+import { type LogEntry, type LogPosition, TurnEnd, TurnStart } from '../../connection/chunk-log.js';
 import type { RunEnd } from '../../connection/connection.js';
 import { AgentFlowError, type ErrorJson, toAgentFlowError } from '../../errors.js';
 import { frozenJson, type NotJson } from '../../internal/json.js';
 
 /** Turn, attempt, and how many entries of the turn came before it. */
-type FeedPlace = readonly [turn: number, attempt: number, seq: number];
+type FeedPosition = readonly [turn: number, attempt: number, seq: number];
 
 /** One entry of a feed. */
-export type FeedEntry = { readonly at: FeedPlace } & (
+export type FeedEntry = { readonly at: FeedPosition } & (
   | { readonly chunk: unknown }
   /** A chunk that JSON cannot carry: what is wrong with it. */
   | { readonly notJson: NotJson }
@@ -19,8 +19,8 @@ export type FeedEntry = { readonly at: FeedPlace } & (
   | { readonly runEnd: { readonly finishReason: FinishReason; readonly error?: ErrorJson } }
 );
 
-/** An entry of the log at its place. */
-export function toFeedEntry<Stream>({ turn, attempt, seq }: Place, entry: LogEntry<Stream>): FeedEntry {
+/** An entry of the log at its position. */
+export function toFeedEntry<Stream>({ turn, attempt, seq }: LogPosition, entry: LogEntry<Stream>): FeedEntry {
   const at = [turn, attempt, seq] as const;
   if (entry instanceof TurnStart) return { at, turnStart: true };
   if (entry instanceof TurnEnd) return { at, turnEnd: { interrupted: entry.interrupted, ...errorOf(entry.error) } };
@@ -40,7 +40,7 @@ export function toFeedEntry<Stream>({ turn, attempt, seq }: Place, entry: LogEnt
 export type HowItEnded = Pick<RunEnd, 'finishReason' | 'error'>;
 
 /** The last entry of a feed. */
-export function toEndEntry({ turn, attempt, seq }: Place, { finishReason, error }: HowItEnded): FeedEntry {
+export function toEndEntry({ turn, attempt, seq }: LogPosition, { finishReason, error }: HowItEnded): FeedEntry {
   return { at: [turn, attempt, seq], runEnd: { finishReason, ...errorOf(error) } };
 }
 
@@ -60,9 +60,9 @@ function errorOf(error: unknown): { readonly error?: ErrorJson } {
 export function asFeedEntry(value: unknown): FeedEntry {
   if (typeof value === 'object' && value !== null && 'at' in value) {
     const { at } = value;
-    const isPlace = Array.isArray(at) && at.length === 3 && at.every((part) => Number.isSafeInteger(part));
+    const isPosition = Array.isArray(at) && at.length === 3 && at.every((part) => Number.isSafeInteger(part));
     const kinds = ['chunk', 'notJson', 'turnStart', 'turnEnd', 'runEnd'];
-    if (isPlace && kinds.some((kind) => Object.hasOwn(value, kind))) return value as FeedEntry;
+    if (isPosition && kinds.some((kind) => Object.hasOwn(value, kind))) return value as FeedEntry;
   }
   throw new AgentFlowError('STORE_CORRUPT', 'The feed of a run holds something that is no entry of one');
 }

@@ -1,10 +1,10 @@
-/** Brings what a run says to its store's feed, for those who watch it from other processes, and their wish that it end back. */
+/** Writes what a run says to its store's feed, for watchers in other processes, and tells the run when they ask it to end. */
 import {
   advance,
   type ChunkLog,
   type LogEntry,
   type LogFollower,
-  type Place,
+  type LogPosition,
   TurnStart,
 } from '../../connection/chunk-log.js';
 import { type AgentFlowError, isAgentFlowError, LeaseLostError } from '../../errors.js';
@@ -62,7 +62,7 @@ interface Batch {
   readonly start: number;
   readonly entries: readonly FeedEntry[];
   /** Where the next batch begins. */
-  readonly next: Place;
+  readonly next: LogPosition;
 }
 
 /**
@@ -71,7 +71,7 @@ interface Batch {
  */
 export class Publisher<Stream> implements LogFollower, AbortListener {
   readonly #parts: PublisherParts<Stream>;
-  #next: Place;
+  #next: LogPosition;
   #failures = 0;
   /** An append is going on or has a time. */
   #isBusy = false;

@@ -1,7 +1,7 @@
 /** A run of another process, as it is seen through its store's feed. */
 import { v4 as uuid } from 'uuid';
 import type { RunEnd, WatchEvent, WatchOptions } from '../../connection/connection.js';
-import { expired, isAfter, isGapAfter, silent } from '../../connection/watching.js';
+import { expired, isAfter, isGapAfter, leftAtOnce } from '../../connection/watching.js';
 import { errorFromJson } from '../../errors/from-json.js';
 import { AgentFlowError, InvalidValueError, LeaseLostError } from '../../errors.js';
 import type { Clock } from '../../internal/clock.js';
@@ -35,18 +35,8 @@ export class RemoteRun<Stream> implements AttachedRun<Stream> {
   }
 
   watch(options: WatchOptions): AsyncIterableIterator<WatchEvent<Stream>> {
-    // A generator alone would leave only after the event it waits for.
     const leaving = new AbortController();
-    const events = this.#walk(options, leaving);
-    const watcher: AsyncIterableIterator<WatchEvent<Stream>> = {
-      next: () => silent(events.next()),
-      return: () => {
-        leaving.abort();
-        return silent(events.return(undefined));
-      },
-      [Symbol.asyncIterator]: () => watcher,
-    };
-    return watcher;
+    return leftAtOnce(this.#walk(options, leaving), () => leaving.abort());
   }
 
   async abort(reason: unknown): Promise<RunEnd> {
@@ -82,7 +72,7 @@ export class RemoteRun<Stream> implements AttachedRun<Stream> {
         // Who has said nothing and is gone has nothing that could be missed.
         if (page === undefined) throw from === 0 ? this.#endOfTheDead().error : this.#lostSight(from);
         const entries = page.entries.map(asFeedEntry);
-        const oldest = placeOf(page.start, entries[0]);
+        const oldest = positionOf(page.start, entries[0]);
         const isGap = from === undefined ? isGapAfter(after, oldest, page.run) : page.start > from;
         if (isGap) throw expired(oldest);
         for (const entry of entries) {
@@ -171,7 +161,7 @@ export class RemoteRun<Stream> implements AttachedRun<Stream> {
 }
 
 /** Where an entry of a feed stands. Of an empty page only the number is known. */
-function placeOf(index: number, entry: FeedEntry | undefined) {
+function positionOf(index: number, entry: FeedEntry | undefined) {
   const [turn, attempt, seq] = entry?.at ?? [Number.MAX_SAFE_INTEGER, 1, 0];
   return { index, turn, attempt, seq };
 }

@@ -4,7 +4,7 @@ import type { AgentOutput, AgentStreamChunk } from 'genkit/beta';
 import type { AgentFlowError } from '../../errors.js';
 import { diff } from '../../internal/diff.js';
 import { frozenJson } from '../../internal/json.js';
-import { genkitCauseOf } from '../told-errors.js';
+import { detailsOf, genkitCauseOf } from '../told-errors.js';
 import type { ModelChunk } from './shape.js';
 
 /** Why a turn ended, in Genkit's words. */
@@ -53,11 +53,10 @@ export function answerFromOutput(output: unknown): MessageData | undefined {
 
 /** An error as data on the wire: never a stack or a cause, but the details of one of Genkit's that the handler threw. */
 export function wireError(error: AgentFlowError): NonNullable<AgentOutput['error']> {
-  const { status, code, message, details } = error.toJSON();
+  const { status, message } = error.toJSON();
   // What becomes of a task is kept in a store, which takes JSON only.
   const thrown = frozenJson(genkitCauseOf(error)?.detail, () => {});
-  if (thrown !== undefined) return { status, message, details: thrown };
-  return { status, message, details: details === undefined ? { code } : { code, details } };
+  return { status, message, details: thrown === undefined ? detailsOf(error) : thrown };
 }
 
 /** Names that Genkit's client refuses to follow in a patch. */

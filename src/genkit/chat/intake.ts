@@ -4,13 +4,12 @@ import { type AgentInput, AgentInputSchema } from 'genkit/beta';
 import { checked } from '../../agent/checks.js';
 import { InvalidValueError } from '../../errors.js';
 import { diff } from '../../internal/diff.js';
+import { EventQueue } from '../event-queue.js';
 import { inputsUntil } from '../inputs-until.js';
 
 /** Inputs in line for one chat. */
 export class ChatIntake {
-  #queue: AgentInput[] = [];
-  #isClosed = false;
-  #wake: () => void = () => {};
+  readonly #line = new EventQueue<AgentInput>();
 
   /**
    * Takes what the source brings until it or the run ends, then closes the line. Rejects for an input that is none.
@@ -25,24 +24,16 @@ export class ChatIntake {
         const input = checked(AgentInputSchema, value, 'input');
         if (input.detach) await onDetach();
         if (input.detach && input.message === undefined && input.resume === undefined) continue;
-        this.#queue.push(input);
-        this.#wake();
+        this.#line.push(input);
       }
     } finally {
-      this.#isClosed = true;
-      this.#wake();
+      this.#line.end();
     }
   }
 
   /** The next input; `undefined` when there will be none. For one taker. */
   async take(): Promise<AgentInput | undefined> {
-    for (;;) {
-      const input = this.#queue.shift();
-      if (input !== undefined || this.#isClosed) return input;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
+    return (await this.#line.next()).value;
   }
 }
 

@@ -12,6 +12,7 @@ export interface RunObserver {
   artifactSaved(artifact: Artifact): void;
 }
 
+/** By the action context: of all that a run is opened with, the handler is given only that as it was. */
 const observers = new WeakMap<object, RunObserver>();
 
 /** The action context for a run that is to be followed: the same members, in an object that stands for the run. */

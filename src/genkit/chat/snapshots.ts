@@ -7,9 +7,10 @@ import { AgentFlowError, InvalidValueError, isAgentFlowError } from '../../error
 import { isPassingOwner, passingOwner } from '../../session/passing-owner.js';
 import type { Sessions } from '../../session/sessions.js';
 import type { SessionStore as OwnStore } from '../../session/store.js';
+import { askedSnapshot } from '../asked-snapshot.js';
 import type { ChatShape } from './shape.js';
 import { decodeSnapshotId, encodeSnapshotId, type SnapshotKey } from './snapshot-id.js';
-import type { ChatTasks, KnownTask } from './tasks.js';
+import { type ChatTasks, type KnownTask, probeTtlMs } from './tasks.js';
 
 /** Runs as far as they are ended from outside. */
 export interface AbortableRuns {
@@ -30,9 +31,6 @@ export interface ChatSnapshotsParts {
   readonly runs: AbortableRuns;
 }
 
-/** How long one look at a lease may take, in milliseconds. */
-const probeTtlMs = 1_000;
-
 const abortReason = 'aborted through its snapshot';
 
 /** A Genkit session store over an agent's sessions, as far as Genkit's companion actions use one. Nothing is saved through it. */
@@ -45,13 +43,9 @@ export class ChatSnapshots implements SessionStore {
 
   /** The snapshot of an id, or of the newest version of a session. `undefined`: there is none. */
   async getSnapshot(options: { snapshotId?: string; sessionId?: string }): Promise<SessionSnapshot | undefined> {
-    const { snapshotId, sessionId } = options;
-    if (Boolean(snapshotId) === Boolean(sessionId)) {
-      const received = snapshotId ? 'both' : 'neither';
-      throw new InvalidValueError('option', [{ path: '', expected: 'a snapshotId or a sessionId', received }]);
-    }
-    if (sessionId) return this.#snapshot({ sessionId });
-    const key = snapshotId === undefined ? undefined : decodeSnapshotId(snapshotId);
+    const asked = askedSnapshot(options);
+    if ('sessionId' in asked) return this.#snapshot(asked);
+    const key = decodeSnapshotId(asked.snapshotId);
     if (key === undefined) return undefined;
     return key.task === undefined ? this.#snapshot(key) : this.#taskSnapshot({ ...key, task: key.task });
   }

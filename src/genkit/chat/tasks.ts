@@ -40,7 +40,7 @@ export interface RunningTask {
 }
 
 /** How long one look at a lease may take, in milliseconds; a looker that dies keeps it no longer. */
-const probeTtlMs = 1_000;
+export const probeTtlMs = 1_000;
 
 /** The tasks of one agent. Who runs a task holds its lease, so that one whose process has died can be told. */
 export class ChatTasks {

@@ -23,7 +23,7 @@ import {
   pageOf,
   tenantText,
 } from '../../session/store-checks.js';
-import type { Recent } from '../recent.js';
+import type { LruMap } from '../lru-map.js';
 import { documentKey, type GenkitDocuments, versionKey } from './documents.js';
 import type { ProcessLeases } from './leases.js';
 
@@ -39,7 +39,7 @@ export interface GenkitBackedParts {
   readonly clock: Clock;
   readonly here: SharedInProcess;
   /** The tenants of this store, by name. */
-  readonly scopes: Recent<GenkitBacked>;
+  readonly scopes: LruMap<GenkitBacked>;
 }
 
 /** One document for each version. */

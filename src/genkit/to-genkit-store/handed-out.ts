@@ -2,7 +2,7 @@
  * Which snapshots this process has handed out, and as what. It tells a branch, which somebody means, from a race, which
  * nobody does: both are turns that go on from a snapshot that another turn has gone on from.
  */
-import { Recent } from '../recent.js';
+import { LruMap } from '../lru-map.js';
 
 interface Mark {
   /** Somebody has it as the newest of its session. */
@@ -18,7 +18,7 @@ const rememberedSnapshots = 50_000;
 
 /** The snapshots of one store, all tenants'. */
 export class HandedOutSnapshots {
-  readonly #marks = new Recent<Mark>(rememberedSnapshots);
+  readonly #marks = new LruMap<Mark>(rememberedSnapshots);
 
   /** Those of one tenant. */
   of(scope: string): HandedOut {
@@ -28,10 +28,10 @@ export class HandedOutSnapshots {
 
 /** The snapshots of one tenant. */
 export class HandedOut {
-  readonly #marks: Recent<Mark>;
+  readonly #marks: LruMap<Mark>;
   readonly #scope: string;
 
-  constructor(marks: Recent<Mark>, scope: string) {
+  constructor(marks: LruMap<Mark>, scope: string) {
     this.#marks = marks;
     this.#scope = scope;
   }

@@ -4,11 +4,11 @@ import { AgentFlowError, isAgentFlowError, SessionConflictError } from '../../er
 import type { Clock } from '../../internal/clock.js';
 import { diff } from '../../internal/diff.js';
 import { applyPatch } from '../../internal/patch.js';
+import { CheckpointPolicy } from '../../session/checkpoint-policy.js';
 import type { Hold } from '../../session/lease.js';
-import { CheckpointPolicy } from '../../session/record.js';
 import type { SessionStore, StoredSession } from '../../session/store.js';
 import { jsonText } from '../../session/store-checks.js';
-import { Recent } from '../recent.js';
+import { LruMap } from '../lru-map.js';
 import type { HandedOut } from './handed-out.js';
 import {
   asSnapshot,
@@ -56,7 +56,7 @@ const rememberedHeads = 100;
 export class SnapshotSessions {
   readonly #parts: SnapshotSessionsParts;
   /** As this process saw them last. */
-  readonly #heads = new Recent<Head>(rememberedHeads);
+  readonly #heads = new LruMap<Head>(rememberedHeads);
 
   constructor(parts: SnapshotSessionsParts) {
     this.#parts = parts;

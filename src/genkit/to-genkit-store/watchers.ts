@@ -58,10 +58,6 @@ export class SnapshotWatchers {
     };
   }
 
-  isWatched(key: string): boolean {
-    return this.#watchers.has(key);
-  }
-
   tell(key: string, snapshot: SessionSnapshot): void {
     for (const watcher of [...(this.#watchers.get(key) ?? [])]) watcher.tell(snapshot);
   }

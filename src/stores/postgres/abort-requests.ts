@@ -1,6 +1,6 @@
 /** Runs of this process that want to know when they are asked to end: one question to the database for all of them. */
 import { AgentFlowError } from '../../errors.js';
-import type { Listening, Notices } from '../../session/releases.js';
+import type { Listening, Notices } from '../../session/notices.js';
 import type { AbortListener } from '../../session/run-feed.js';
 import type { SessionLease } from '../../session/store.js';
 import { escapedText, unescapedText } from '../../session/store-checks.js';

@@ -1,6 +1,6 @@
 /** The feeds of runs in Postgres: one row for all that was appended at once, told to those who watch. */
 import { LeaseLostError } from '../../errors.js';
-import type { Notices } from '../../session/releases.js';
+import type { Notices } from '../../session/notices.js';
 import type { AbortListener, FeedEntries, FeedPage, RunFeed } from '../../session/run-feed.js';
 import type { SessionLease } from '../../session/store.js';
 import {

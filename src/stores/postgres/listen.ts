@@ -1,5 +1,5 @@
 /** The connection that listens. */
-import { type Ear, Notices, type OpenEar } from '../../session/releases.js';
+import { Notices, type Subscribe, type Subscription } from '../../session/notices.js';
 import { inTurn, type PostgresClient, type PostgresPool, type PostgresSource } from './client.js';
 import { channel } from './phrases.js';
 
@@ -25,7 +25,7 @@ export function noticesOf(source: PostgresSource): Notices | undefined {
 }
 
 /** The only connection of a pool must not be the one that listens: those who release need one too. */
-function inPool(pool: PostgresPool): OpenEar | undefined {
+function inPool(pool: PostgresPool): Subscribe | undefined {
   if (typeof pool.connect !== 'function' || (pool.options?.max ?? 2) < 2) return undefined;
   return async (onTold, onEnd) => {
     const client = await pool.connect();
@@ -35,7 +35,7 @@ function inPool(pool: PostgresPool): OpenEar | undefined {
   };
 }
 
-function onClient(client: PostgresClient): OpenEar | undefined {
+function onClient(client: PostgresClient): Subscribe | undefined {
   // A pool that is passed off as a client has events too, but not those of its connections.
   if (!canTell(client) || 'totalCount' in client) return undefined;
   return (onTold, onEnd) => listen(client, onTold, onEnd, () => {});
@@ -50,7 +50,7 @@ async function listen(
   onTold: (token: string | undefined) => void,
   onEnd: () => void,
   giveBack: (isBroken: boolean) => void,
-): Promise<Ear> {
+): Promise<Subscription> {
   const told: Listener = (event) => onTold(event?.payload ?? '');
   let isOver = false;
   const leave = (isBroken: boolean) => {

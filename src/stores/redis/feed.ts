@@ -1,6 +1,6 @@
 /** The feeds of runs in Redis: a list of entries beside the session, in the same slot, told to those who watch. */
 import { AgentFlowError, LeaseLostError } from '../../errors.js';
-import type { Notices } from '../../session/releases.js';
+import type { Notices } from '../../session/notices.js';
 import type { AbortListener, FeedEntries, FeedPage, RunFeed } from '../../session/run-feed.js';
 import type { SessionLease } from '../../session/store.js';
 import { checkStretch, escapedText, feedTexts, storedJson, unescapedText } from '../../session/store-checks.js';

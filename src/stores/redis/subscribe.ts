@@ -1,5 +1,5 @@
 /** The connection that is subscribed. */
-import { type Ear, Notices, type OpenEar } from '../../session/releases.js';
+import { Notices, type Subscribe, type Subscription } from '../../session/notices.js';
 import { isIoRedis, type RedisClient } from './client.js';
 
 type Listener = (...args: unknown[]) => void;
@@ -30,8 +30,8 @@ export function noticesOn(client: RedisClient, channel: string): Notices | undef
  * Both packages connect again by themselves, but what is told meanwhile is lost: a connection that breaks is given up, and
  * whoever still waits opens another one.
  */
-function subscribe(client: RedisClient, channel: string): OpenEar {
-  return async (onTold, onEnd): Promise<Ear> => {
+function subscribe(client: RedisClient, channel: string): Subscribe {
+  return async (onTold, onEnd): Promise<Subscription> => {
     const subscriber = client.duplicate?.() as Subscriber;
     let isOver = false;
     const stop = () => {

@@ -1,3 +1,4 @@
+/** The abort of a run or a turn, whose `AbortSignal` is made when somebody asks for it. */
 import type { AgentFlowError } from '../errors.js';
 import type { WaitSignal } from '../session/release-watch.js';
 
@@ -8,7 +9,7 @@ export type AbortState = Pick<AbortSignal, 'aborted' | 'reason' | 'throwIfAborte
  * The abort of one run or turn. A real `AbortSignal` is made only for who asks for it: with its controller it takes as
  * much memory as half of everything else an idle run holds, and few handlers look at it.
  */
-export class RunAbort implements AbortState, WaitSignal {
+export class LazyAbort implements AbortState, WaitSignal {
   #reason: AgentFlowError | undefined;
   #controller: AbortController | undefined;
 
@@ -53,7 +54,7 @@ export class RunAbort implements AbortState, WaitSignal {
 const ownAbort = Symbol('abort');
 
 /** One for all, as an accessor written out in each object would cost more than a signal does. */
-const signalProperty: PropertyDescriptor & ThisType<{ readonly [ownAbort]: RunAbort }> = {
+const signalProperty: PropertyDescriptor & ThisType<{ readonly [ownAbort]: LazyAbort }> = {
   enumerable: true,
   get() {
     return this[ownAbort].signal;
@@ -64,7 +65,7 @@ const signalProperty: PropertyDescriptor & ThisType<{ readonly [ownAbort]: RunAb
  * The rest, with the signal as a property of its own, so that a copy has it too; it is made when it is looked at. It comes
  * first: an accessor behind other properties would give every object a shape of its own, four times its size.
  */
-export function withSignal<Rest extends object>(abort: RunAbort, rest: Rest): Rest & { readonly signal: AbortSignal } {
-  const object = Object.defineProperty({ [ownAbort]: abort }, 'signal', signalProperty);
-  return Object.assign(object as object as { readonly signal: AbortSignal }, rest);
+export function withSignal<Rest extends object>(abort: LazyAbort, rest: Rest): Rest & { readonly signal: AbortSignal } {
+  const object: object = Object.defineProperty({ [ownAbort]: abort }, 'signal', signalProperty);
+  return Object.assign(object as { readonly signal: AbortSignal }, rest);
 }

@@ -1,11 +1,12 @@
+/** The loop most handlers want: `turns(work)` answers one input after another. */
 import { type AgentFlowError, toAgentFlowError } from '../errors.js';
+import type { ActiveTurn } from './active-turn.js';
 import type { Turn, TurnsOptions } from './agent.js';
 import type { InputReader } from './intake.js';
-import type { AbortState } from './run-abort.js';
-import type { ActiveTurn } from './turn.js';
+import type { AbortState } from './lazy-abort.js';
 
 /** What the loop needs of its run. */
-export interface TurnsHost<In, Stream> {
+export interface TurnLoopParts<In, Stream> {
   readonly abort: AbortState;
   /** Takes the next input for a reader whose turns can be cut short. */
   readInput(reader: InputReader<In>): void;
@@ -21,29 +22,29 @@ type TurnWork<In> = (input: In, turn: Turn<In>) => void | Promise<void>;
 
 /**
  * One input at a time until there are no more. A turn that throws takes nothing with it: the inputs behind it are
- * answered, and only then the first error nobody answered is thrown. Who ignores that hears nothing of it.
+ * answered, and only then the first error that no `onError` has answered is thrown. A handler need not wait for it.
  */
 export function runTurns<In, Stream>(
-  host: TurnsHost<In, Stream>,
+  parts: TurnLoopParts<In, Stream>,
   work: TurnWork<In>,
   options: TurnsOptions<In, Stream> = noOptions,
 ): Promise<void> {
-  const loop = new TurnLoop(host, work, options);
-  host.readInput(loop);
+  const loop = new TurnLoop(parts, work, options);
+  parts.readInput(loop);
   return loop.over;
 }
 
-/** Such a loop. It waits as an object: an async function that waits takes more memory than most of what a run holds. */
+/** The loop itself. It waits as an object: an async function that waits takes more memory than most of what a run holds. */
 class TurnLoop<In, Stream> implements InputReader<In> {
   readonly over: Promise<void>;
   #settle: (outcome?: Promise<never>) => void = () => {};
-  readonly #host: TurnsHost<In, Stream>;
+  readonly #parts: TurnLoopParts<In, Stream>;
   readonly #work: TurnWork<In>;
   readonly #options: TurnsOptions<In, Stream>;
   #unanswered: AgentFlowError | undefined;
 
-  constructor(host: TurnsHost<In, Stream>, work: TurnWork<In>, options: TurnsOptions<In, Stream>) {
-    this.#host = host;
+  constructor(parts: TurnLoopParts<In, Stream>, work: TurnWork<In>, options: TurnsOptions<In, Stream>) {
+    this.#parts = parts;
     this.#work = work;
     this.#options = options;
     this.over = new Promise((resolve) => {
@@ -52,7 +53,7 @@ class TurnLoop<In, Stream> implements InputReader<In> {
   }
 
   resolve(next: IteratorResult<In, undefined>): void {
-    const turn = next.done ? undefined : this.#host.currentTurn();
+    const turn = next.done ? undefined : this.#parts.currentTurn();
     if (next.done || turn === undefined) this.#end();
     else void this.#run(turn, next.value);
   }
@@ -64,9 +65,9 @@ class TurnLoop<In, Stream> implements InputReader<In> {
 
   async #run(turn: ActiveTurn<In, Stream>, input: In): Promise<void> {
     try {
-      const error = await runTurn(this.#host, turn, input, this.#work, this.#options);
+      const error = await runTurn(this.#parts, turn, input, this.#work, this.#options);
       this.#unanswered ??= error;
-      this.#host.readInput(this);
+      this.#parts.readInput(this);
     } catch (error) {
       this.reject(error);
     }
@@ -78,9 +79,9 @@ class TurnLoop<In, Stream> implements InputReader<In> {
   }
 }
 
-/** Answers the error of a turn that failed and that nobody answered. */
+/** Runs one turn, and resolves to the error it failed with if no `onError` has answered that. */
 async function runTurn<In, Stream>(
-  host: TurnsHost<In, Stream>,
+  parts: TurnLoopParts<In, Stream>,
   turn: ActiveTurn<In, Stream>,
   input: In,
   work: TurnWork<In>,
@@ -89,12 +90,12 @@ async function runTurn<In, Stream>(
   turn.startWork(onInterrupt !== undefined);
   let failure = turn.interruption ?? (await errorOf(() => work(input, turn)));
   const wasInterrupted = turn.finishWork();
-  host.abort.throwIfAborted();
+  parts.abort.throwIfAborted();
   if (wasInterrupted) failure = await errorOf(() => onInterrupt?.({ input, turn, chunks: turn.chunks }));
   const error = failure;
   if (error !== undefined && onError !== undefined) failure = await errorOf(() => onError(error, { input, turn }));
-  const hasEndedItself = host.currentTurn() !== turn;
-  if (!hasEndedItself) await host.closeTurn(wasInterrupted, failure);
+  const hasEndedItself = parts.currentTurn() !== turn;
+  if (!hasEndedItself) await parts.closeTurn(wasInterrupted, failure);
   return failure;
 }
 

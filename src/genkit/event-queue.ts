@@ -1,13 +1,14 @@
-/** What callbacks say, as an iterator: everything that was pushed, then the end or the error. One reader. */
+/** What callbacks say, as an iterator: everything that was pushed, then the end or the error. One reader, no bound. */
 export class EventQueue<Event> implements AsyncIterableIterator<Event, undefined> {
-  #waiting: Event[] = [];
-  #next = 0;
+  #arrived: Event[] = [];
+  /** What had arrived when it was looked last; the reader takes that first. */
+  #batch: Iterator<Event> = [].values();
   #end: { readonly error?: unknown } | undefined;
   #wake: () => void = () => {};
 
   push(event: Event): void {
     if (this.#end !== undefined) return;
-    this.#waiting.push(event);
+    this.#arrived.push(event);
     this.#wake();
   }
 
@@ -19,20 +20,19 @@ export class EventQueue<Event> implements AsyncIterableIterator<Event, undefined
 
   async next(): Promise<IteratorResult<Event, undefined>> {
     for (;;) {
-      const value = this.#waiting[this.#next];
-      if (this.#next < this.#waiting.length) {
-        this.#next += 1;
-        return { value: value as Event, done: false };
-      }
-      this.#waiting = [];
-      this.#next = 0;
-      if (this.#end !== undefined) {
+      const next = this.#batch.next();
+      if (!next.done) return next;
+      if (this.#arrived.length > 0) {
+        this.#batch = this.#arrived.values();
+        this.#arrived = [];
+      } else if (this.#end === undefined) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      } else {
         if ('error' in this.#end) throw this.#end.error;
         return { value: undefined, done: true };
       }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
     }
   }
 

@@ -1,6 +1,7 @@
+/** The turn that is being answered: what its handler sees of it, and how it is steered and cut short. */
 import { AgentFlowError } from '../errors.js';
 import type { Turn } from './agent.js';
-import { RunAbort } from './run-abort.js';
+import { LazyAbort } from './lazy-abort.js';
 
 /** The facts a turn begins with. */
 export interface TurnFacts {
@@ -19,10 +20,10 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
   readonly chunks: Stream[] = [];
   /** The ids of the inputs that steered it. */
   readonly steeredIds: string[] = [];
-  /** Until its books are closed. */
+  /** Until it has ended. Its function may still be at work then. */
   isOpen = true;
   readonly #onInterrupt: () => void;
-  readonly #abort = new RunAbort();
+  readonly #abort = new LazyAbort();
   #listener: ((input: In) => void) | undefined;
   #phase: 'begun' | 'working' | 'finished' = 'begun';
   #wantedInterrupt: { readonly reason: unknown } | undefined;
@@ -97,7 +98,7 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
     if (this.#interruption !== undefined && this.#phase === 'working') throw this.#interruption;
   }
 
-  record(chunk: Stream): void {
+  keep(chunk: Stream): void {
     if (this.#keepsChunks && this.#phase === 'working') this.chunks.push(chunk);
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ActiveTurn } from '../../src/agent/turn.js';
+import { ActiveTurn } from '../../src/agent/active-turn.js';
 import { AgentFlowError } from '../../src/errors.js';
 
 function turn() {
@@ -58,13 +58,13 @@ describe('a turn', () => {
   it('keeps the chunks of its work, only where somebody wants them', () => {
     const { active } = turn();
     active.startWork(true);
-    active.record('kept');
+    active.keep('kept');
     active.finishWork();
-    active.record('said about it');
+    active.keep('said about it');
     expect(active.chunks).toEqual(['kept']);
     const { active: other } = turn();
     other.startWork(false);
-    other.record('not kept');
+    other.keep('not kept');
     expect(other.chunks).toEqual([]);
   });
 

@@ -1,6 +1,6 @@
 /** What `ai.generate` throws, as a failure. */
 import { type BackendFailure, failure, failureOf } from '../backends/failure.js';
-import { googleRefusal } from './genkit-backend-google.js';
+import { googleRefusal } from './google-failure.js';
 
 /** Who failed, and where the model was. */
 export interface GenkitFailureContext {

@@ -1,5 +1,5 @@
-/** What was used most recently, under text keys; what was not is forgotten when there is too much. */
-export class Recent<Value> {
+/** A map under text keys that is never larger than its limit: what was used least recently is forgotten first. */
+export class LruMap<Value> {
   readonly #limit: number;
   readonly #values = new Map<string, Value>();
 

@@ -1,4 +1,4 @@
-/** PORT: what a run needs from what carries it. The `genkit/` room implements it; the agent knows no Genkit. */
+/** PORT: how a run is launched in what carries it, as a Genkit action does. The `genkit/` room implements it; the agent knows no Genkit. */
 import type { AgentFlowError } from '../errors.js';
 
 /** What surrounds one run: its context, and spans of its turns. */
@@ -16,7 +16,7 @@ export interface RunScope {
   ended?(error: AgentFlowError | undefined, output?: object): void | Promise<unknown>;
 }
 
-/** A run that waits to be carried. One of the two is called, once. */
+/** A run that waits to be launched. One of the two is called, once. */
 export interface LaunchedRun {
   /** Begins, inside what surrounds it. Never throws. */
   begin(scope: RunScope): void;

@@ -1,7 +1,8 @@
+import { genkit } from 'genkit/beta';
 import { describe, expect, test } from 'vitest';
-import { streamOf } from '../../src/genkit/action-stream.js';
+import { streamOf } from '../../src/genkit/action-calls.js';
 import { Deferred } from '../../src/internal/deferred.js';
-import { echoAgent, say, textOf } from '../support/chat.js';
+import { defineTalker, echoAgent, say, textOf } from '../support/chat.js';
 
 type Run = Parameters<typeof streamOf>[0];
 
@@ -58,5 +59,17 @@ describe('the stream of an action', () => {
     await expect(chatAgent.stream({ message: 5 } as never).output).rejects.toMatchObject({
       status: 'INVALID_ARGUMENT',
     });
+  });
+
+  test('has the context of the application, and what its caller adds, where Genkit is asked for it', async () => {
+    const ai = genkit({ context: { auth: { uid: 'everybody' } } });
+    const seen: unknown[] = [];
+    const { flow, chatAgent } = defineTalker(async () => void seen.push(ai.currentContext()), { ai });
+    await flow.stream('one').output;
+    await flow.stream('two', { context: { trace: 7 } }).output;
+    await chatAgent.chat().send('three');
+    await ai.run('step', () => flow.stream('four').output);
+    const everybody = { auth: { uid: 'everybody' } };
+    expect(seen).toEqual([everybody, { ...everybody, trace: 7 }, everybody, everybody]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from 'vitest';
-import { RunAbort, withSignal } from '../../src/agent/run-abort.js';
+import { LazyAbort, withSignal } from '../../src/agent/lazy-abort.js';
 import { AgentFlowError } from '../../src/errors.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { echoAgent } from '../support/agents.js';
@@ -10,7 +10,7 @@ const second = new AgentFlowError('RUN_ABORTED', 'second');
 
 describe('an abort', () => {
   it('has one signal, which fires with its reason', () => {
-    const abort = new RunAbort();
+    const abort = new LazyAbort();
     const { signal } = abort;
     expect([signal.aborted, abort.aborted, abort.reason]).toEqual([false, false, undefined]);
     abort.throwIfAborted();
@@ -21,13 +21,13 @@ describe('an abort', () => {
   });
 
   it('gives who asks late a signal that has fired', () => {
-    const abort = new RunAbort();
+    const abort = new LazyAbort();
     abort.abort(first);
     expect([abort.signal.aborted, abort.signal.reason]).toEqual([true, first]);
   });
 
   it('happens once', () => {
-    const abort = new RunAbort();
+    const abort = new LazyAbort();
     const told: unknown[] = [];
     abort.signal.addEventListener('abort', () => told.push(abort.signal.reason));
     abort.abort(first);
@@ -36,7 +36,7 @@ describe('an abort', () => {
   });
 
   it('lets who has to wait listen', () => {
-    const abort = new RunAbort();
+    const abort = new LazyAbort();
     const told: string[] = [];
     const leave = () => told.push('left');
     abort.removeEventListener('abort', leave);
@@ -50,7 +50,7 @@ describe('an abort', () => {
 
 describe('an object with a signal', () => {
   it('has it as a property that copies take along, and that everybody sees fire', () => {
-    const abort = new RunAbort();
+    const abort = new LazyAbort();
     const object = withSignal(abort, { name: 'args' });
     const { signal } = object;
     const copy = { ...object };
@@ -62,7 +62,7 @@ describe('an object with a signal', () => {
 
   it('makes none for who does not look', () => {
     const made = countControllers(() => {
-      const abort = new RunAbort();
+      const abort = new LazyAbort();
       const { name } = withSignal(abort, { name: 'args' });
       abort.abort(first);
       expect([name, abort.reason]).toEqual(['args', first]);

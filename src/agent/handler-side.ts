@@ -1,31 +1,31 @@
-/** What a handler reads and speaks through: the side of a run that its responder and its turns see. */
+/** The side of a run that its handler works with: where inputs are read, chunks sent and turns ended. */
 import type { z } from '../../schemas/zod.js';
 import type { Outbox } from '../connection/outbox.js';
 import type { AgentFlowError } from '../errors.js';
+import type { ActiveTurn } from './active-turn.js';
 import type { InputReader, Intake } from './intake.js';
-import type { ResponderHost } from './responder.js';
-import type { RunAbort } from './run-abort.js';
-import type { ActiveTurn } from './turn.js';
-import type { TurnsHost } from './turns.js';
+import type { LazyAbort } from './lazy-abort.js';
+import type { ResponderParts } from './responder.js';
+import type { TurnLoopParts } from './turn-loop.js';
 
-/** What a {@link RunHost} joins together. */
-export interface RunHostParts<In, Stream> {
+/** What a {@link HandlerSide} joins together. */
+export interface HandlerSideParts<In, Stream> {
   readonly intake: Intake<In, Stream>;
   readonly outbox: Outbox<Stream>;
   readonly streamSchema: z.ZodTypeAny;
-  readonly abort: RunAbort;
+  readonly abort: LazyAbort;
 }
 
-/** One run, as its handler uses it. */
-export class RunHost<In, Stream> implements ResponderHost<Stream>, TurnsHost<In, Stream> {
+/** One run, as its responder and its loop of turns use it. */
+export class HandlerSide<In, Stream> implements ResponderParts<Stream>, TurnLoopParts<In, Stream> {
   readonly outbox: Outbox<Stream>;
   readonly streamSchema: z.ZodTypeAny;
-  readonly abort: RunAbort;
+  readonly abort: LazyAbort;
   readonly inputStream: AsyncIterable<In>;
   readonly #intake: Intake<In, Stream>;
   #endedBy: AgentFlowError | undefined;
 
-  constructor({ intake, outbox, streamSchema, abort }: RunHostParts<In, Stream>) {
+  constructor({ intake, outbox, streamSchema, abort }: HandlerSideParts<In, Stream>) {
     this.outbox = outbox;
     this.streamSchema = streamSchema;
     this.abort = abort;
@@ -48,20 +48,20 @@ export class RunHost<In, Stream> implements ResponderHost<Stream>, TurnsHost<In,
   }
 
   sent(chunk: Stream): void {
-    this.#intake.turn?.record(chunk);
+    this.#intake.turn?.keep(chunk);
   }
 
   /** A handler need not wait: what it says next comes after the end of the turn, and so does the next input. */
   async endTurn(): Promise<void> {
     this.#assertIsRunning();
     this.outbox.endTurn(false);
-    await this.#intake.settle();
+    await this.#intake.endTurn();
   }
 
   /** The loop waits, so its readers see the end of a turn when the session knows of it. */
   async closeTurn(interrupted: boolean, error?: AgentFlowError): Promise<void> {
     this.#assertIsRunning();
-    await this.#intake.settle(error);
+    await this.#intake.endTurn(error);
     this.outbox.endTurn(interrupted, error);
   }
 
@@ -76,7 +76,7 @@ export class RunHost<In, Stream> implements ResponderHost<Stream>, TurnsHost<In,
   }
 }
 
-/** Leaving a loop over the inputs loses none of them: the next loop goes on. */
+/** `inputStream`. Leaving a loop over it loses no input: the next loop goes on. */
 class InputStream<In> implements AsyncIterableIterator<In, undefined> {
   readonly #source: Pick<Intake<In, unknown>, 'next'>;
 
