@@ -7,8 +7,8 @@ import { diff } from '../../internal/diff.js';
 import { EventQueue } from '../event-queue.js';
 import { inputsUntil } from '../inputs-until.js';
 
-/** Inputs in line for one chat. */
-export class ChatIntake {
+/** Inputs in line for one chat, for one who takes them. */
+export class ChatIntake implements AsyncIterable<AgentInput> {
   readonly #line = new EventQueue<AgentInput>();
 
   /**
@@ -31,9 +31,8 @@ export class ChatIntake {
     }
   }
 
-  /** The next input; `undefined` when there will be none. For one taker. */
-  async take(): Promise<AgentInput | undefined> {
-    return (await this.#line.next()).value;
+  [Symbol.asyncIterator](): AsyncIterator<AgentInput, undefined> {
+    return this.#line;
   }
 }
 

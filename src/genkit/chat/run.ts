@@ -7,6 +7,7 @@ import type { RunConnection } from '../../connection/run-connection.js';
 import { AgentFlowError, isAgentFlowError, toAgentFlowError } from '../../errors.js';
 import { Deferred } from '../../internal/deferred.js';
 import type { Session } from '../../session/session.js';
+import { inputsUntil } from '../inputs-until.js';
 import { answerFromOutput, ChatAnswer, CustomPatches, isInterrupted, type TurnReason, wireError } from './answer.js';
 import { ChatIntake, messageOf } from './intake.js';
 import type { RunObserver } from './observed-run.js';
@@ -109,10 +110,8 @@ export class ChatRun implements RunObserver {
 
   async #work(): Promise<AgentOutput> {
     await Promise.race([this.#opened.promise, this.#connection.done]);
-    const ended = this.#connection.done.then(() => undefined);
-    for (;;) {
-      const input = await Promise.race([this.#intake.take(), ended]);
-      if (input === undefined || !(await this.#turn(input))) break;
+    for await (const input of inputsUntil(this.#connection.done, this.#intake)) {
+      if (!(await this.#turn(input))) break;
     }
     this.#connection.close();
     // A handler may say something after its last input.
