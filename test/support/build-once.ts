@@ -19,7 +19,7 @@ declare module 'vitest' {
 const root = process.cwd();
 /** Where the programs that tests start are, and all they import. */
 const sources = ['src', 'schemas', 'samples', 'test'];
-/** Programs that many processes run: each in one file with its packages, so that it begins with a third of the work. */
+/** Programs that many processes run: each in one file with its packages, as loading Genkit is most of what they do. */
 const bundles = [
   'samples/chat/main.ts',
   'test/support/fixtures/queue-worker.ts',
