@@ -89,7 +89,9 @@ function isSame(before: unknown, after: unknown): boolean {
 
 function sharedStart(before: readonly unknown[], after: readonly unknown[]): number {
   const end = Math.min(before.length, after.length);
-  const isShared = (one: unknown, other: unknown) => Object.is(one, other) || isSame(one, other);
+  // Lists that end in one object are made of each other: what they share, they share by reference.
+  const isByReference = isSharedObject(before.at(-1), after.at(-1));
+  const isShared = (one: unknown, other: unknown) => Object.is(one, other) || (!isByReference && isSame(one, other));
   let index = 0;
   // `===` would read every object of both lists, to see that it is no number; `Object.is` compares the references first.
   while (index < end && isShared(before[index], after[index])) index++;
