@@ -7,12 +7,12 @@ import type { PatchOperation } from '../internal/patch.js';
 import { type Container, indexOf, isContainer, write } from './containers.js';
 import { isListMethod, type ListMethod, type Method, readerOf } from './draft-list-readers.js';
 import type { DraftPlace } from './draft-place.js';
-import { type DraftNode, draftOf, type Origin, resolved } from './draft-proxy.js';
+import { type DraftNode, draftOf, resolved } from './draft-proxy.js';
 
 /** What a recipe has looked at and done in one list. */
 export class ListNode implements DraftNode {
   readonly #base: readonly unknown[];
-  readonly #place: DraftPlace;
+  readonly place: DraftPlace;
   /** Of items of the base, at their indices; with a copy they stand in that instead. */
   #drafts: object[] | undefined;
   /** What was appended to a list in which everything else is where it was. */
@@ -27,22 +27,22 @@ export class ListNode implements DraftNode {
 
   constructor(base: readonly unknown[], place: DraftPlace) {
     this.#base = base;
-    this.#place = place;
+    this.place = place;
   }
 
   changes(guard: ChangeGuard | undefined, path: string): PatchOperation[] {
-    if (!this.#place.isTouched) return [];
+    if (!this.place.isTouched) return [];
     const isCheckedAsWhole = guard !== undefined && guard.children === undefined;
     if (isCheckedAsWhole || this.#copy !== undefined) return diff(this.#base, this.plain(), guard, path);
     return [
       ...this.#replacements(guard, path),
-      ...this.#place.changesOfChildren(guard, path, this.#replaced),
+      ...this.place.changesOfChildren(guard, path, this.#replaced),
       ...this.#appends(guard, path),
     ];
   }
 
   plain(): Container {
-    if (!this.#place.isTouched) return this.#base as unknown[];
+    if (!this.place.isTouched) return this.#base as unknown[];
     if (this.#plain !== undefined) return this.#plain;
     // Set before it is filled, so that what holds itself becomes a cycle, which is refused later, and not a loop here.
     // The copy may be long, and is looked at as a whole from here on.
@@ -52,7 +52,7 @@ export class ListNode implements DraftNode {
   }
 
   get(key: string | symbol, draft: unknown): unknown {
-    this.assertOpen();
+    this.place.assertOpen();
     const value: unknown = typeof key === 'symbol' ? Reflect.get(this.#base, key) : this.#read(key);
     if (typeof value === 'function') return this.#methodOf(key, value as Method, draft);
     return typeof key === 'string' && isContainer(value) && this.has(key) ? this.#childAt(Number(key), value) : value;
@@ -64,7 +64,7 @@ export class ListNode implements DraftNode {
 
   /** The item, or its draft. */
   at(index: number): unknown {
-    this.assertOpen();
+    this.place.assertOpen();
     if (this.#replaced?.has(index)) return this.#replaced.get(index);
     const known = this.#drafts?.[index];
     if (known !== undefined) return known;
@@ -74,11 +74,11 @@ export class ListNode implements DraftNode {
   }
 
   set(key: string, value: unknown): void {
-    this.assertOpen();
+    this.place.assertOpen();
     if (key === 'length' && value === this.length) return;
     if (this.has(key) && value === this.get(key, undefined)) return;
     this.#take(value);
-    this.#place.touch(this);
+    this.place.touch(this);
     const index = this.#copy === undefined ? indexOf(key) : -1;
     if (index >= 0 && index < this.#base.length) this.#replace(index, value);
     else if (index === this.length) this.#added.push(value);
@@ -86,10 +86,10 @@ export class ListNode implements DraftNode {
   }
 
   delete(key: string): void {
-    this.assertOpen();
+    this.place.assertOpen();
     if (!this.has(key)) return;
     Reflect.deleteProperty(this.#rebuild(), key);
-    this.#place.touch(this);
+    this.place.touch(this);
   }
 
   has(key: string): boolean {
@@ -109,20 +109,7 @@ export class ListNode implements DraftNode {
 
   plainAt(index: number, draft: unknown): unknown {
     if (draft === undefined || this.#drafts?.[index] !== draft) return undefined;
-    return this.#place.touchedChildren.get(index)?.plain() ?? this.#base[index];
-  }
-
-  nodeOf(child: Origin): DraftNode {
-    return this.#place.nodeOf(this, child);
-  }
-
-  childTouched(key: string | number, child: DraftNode): void {
-    this.#place.noteTouched(key, child);
-    this.#place.touch(this);
-  }
-
-  assertOpen(): void {
-    this.#place.assertOpen();
+    return this.place.touchedChildren.get(index)?.plain() ?? this.#base[index];
   }
 
   get #now(): readonly unknown[] {
@@ -136,9 +123,9 @@ export class ListNode implements DraftNode {
 
   /** What a list does as a whole is done at once, instead of item by item through the traps. */
   #do(method: ListMethod, given: unknown[]): unknown {
-    this.assertOpen();
+    this.place.assertOpen();
     for (const value of method === 'splice' ? given.slice(2) : given) this.#take(value);
-    this.#place.touch(this);
+    this.place.touch(this);
     if (method === 'push') {
       (this.#copy ?? this.#added).push(...given);
       return this.length;
@@ -228,7 +215,7 @@ export class ListNode implements DraftNode {
   #fill(plain: unknown[]): void {
     if (this.#copy === undefined) {
       for (const added of this.#added) plain.push(resolved(added));
-      for (const [index, child] of this.#place.touchedChildren) plain[Number(index)] = child.plain();
+      for (const [index, child] of this.place.touchedChildren) plain[Number(index)] = child.plain();
       for (const [index, value] of this.#replaced ?? []) plain[index] = resolved(value);
     } else if (this.#ours !== undefined) {
       this.#fillCopy(plain, this.#ours);

@@ -2,13 +2,13 @@
 import type { ChangeGuard } from '../internal/diff.js';
 import type { PatchOperation } from '../internal/patch.js';
 import { type Container, escapeSegment } from './containers.js';
-import type { DraftNode, Origin, Scope } from './draft-proxy.js';
+import type { DraftNode, NodePlace, Origin, Scope } from './draft-proxy.js';
 
 /** Makes the node of a container that is to be looked into. */
 export type MakeNode = (base: Container, place: DraftPlace) => DraftNode;
 
 /** The place of one container; every node has one. */
-export class DraftPlace {
+export class DraftPlace implements NodePlace {
   readonly #scope: Scope;
   readonly #makeNode: MakeNode;
   readonly #holder: DraftNode | undefined;
@@ -40,12 +40,13 @@ export class DraftPlace {
   touch(node: DraftNode): void {
     if (this.#isTouched) return;
     this.#isTouched = true;
-    this.#holder?.childTouched(this.#key, node);
+    this.#holder?.place.touchChild(this.#key, node, this.#holder);
   }
 
-  noteTouched(key: string | number, child: DraftNode): void {
+  touchChild(key: string | number, child: DraftNode, node: DraftNode): void {
     this.#touchedChildren ??= new Map();
     this.#touchedChildren.set(key, child);
+    this.touch(node);
   }
 
   nodeOf(holder: DraftNode, { base, key }: Origin): DraftNode {
@@ -70,7 +71,6 @@ export class DraftPlace {
     return changes;
   }
 
-  /** Throws `TypeError` when the recipe has returned. */
   assertOpen(): void {
     if (this.#scope.isOver) throw new TypeError('A draft is of no use after its recipe has returned');
   }

@@ -8,8 +8,19 @@ export interface Scope {
   isOver: boolean;
 }
 
+/** Where a container stands among the others of its recipe. */
+export interface NodePlace {
+  /** The node of a child that is to be looked into. */
+  nodeOf(holder: DraftNode, child: Origin): DraftNode;
+  /** A child of the container, whose node this is, was found at the key and has been changed. */
+  touchChild(key: string | number, child: DraftNode, node: DraftNode): void;
+  /** Throws `TypeError` when the recipe has returned. */
+  assertOpen(): void;
+}
+
 /** What a recipe has looked at and done in one container. */
 export interface DraftNode {
+  readonly place: NodePlace;
   /** The operations, below `path`, that lead from the container to what has become of it. */
   changes(guard: ChangeGuard | undefined, path: string): PatchOperation[];
   /** @param draft what was asked */
@@ -23,12 +34,6 @@ export interface DraftNode {
   plain(): Container;
   /** What a draft stands for, if it is the one of the item that was there in the beginning. */
   plainAt(index: number, draft: unknown): unknown;
-  /** Of a child that is to be looked into. */
-  nodeOf(child: Origin): DraftNode;
-  /** A child that was found at the key has been changed. */
-  childTouched(key: string | number, child: DraftNode): void;
-  /** Throws `TypeError` when the recipe has returned. */
-  assertOpen(): void;
 }
 
 /**
@@ -57,7 +62,7 @@ const ownOrigin = Symbol('origin');
 const traps: ProxyHandler<Origin> = {
   get(origin, key, draft) {
     if (key === ownOrigin || origin.node === undefined) {
-      origin.holder.assertOpen();
+      origin.holder.place.assertOpen();
       if (key === ownOrigin) return origin;
       const value: unknown = Reflect.get(origin.base, key);
       if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return value;
@@ -74,7 +79,7 @@ const traps: ProxyHandler<Origin> = {
   },
   has: (origin, key) => (typeof key === 'string' && nodeOf(origin).has(key)) || Reflect.has(Object.prototype, key),
   ownKeys({ node, base, holder }) {
-    holder.assertOpen();
+    holder.place.assertOpen();
     return node === undefined ? Reflect.ownKeys(base) : node.keys();
   },
   getOwnPropertyDescriptor: (origin, key) => (typeof key === 'string' ? nodeOf(origin).describe(key) : undefined),
@@ -84,7 +89,7 @@ const traps: ProxyHandler<Origin> = {
 };
 
 function nodeOf(origin: Origin): DraftNode {
-  origin.node ??= origin.holder.nodeOf(origin);
+  origin.node ??= origin.holder.place.nodeOf(origin.holder, origin);
   return origin.node;
 }
 

@@ -3,7 +3,7 @@ import { type ChangeGuard, diff } from '../internal/diff.js';
 import type { PatchOperation } from '../internal/patch.js';
 import { type Container, isContainer, pick, write } from './containers.js';
 import type { DraftPlace } from './draft-place.js';
-import { type DraftNode, draftOf, type Origin, resolved } from './draft-proxy.js';
+import { type DraftNode, draftOf, resolved } from './draft-proxy.js';
 
 type Members = Record<string, unknown>;
 
@@ -14,7 +14,7 @@ const empty = {};
 /** What a recipe has looked at and done in one record. */
 export class RecordNode implements DraftNode {
   readonly #base: Members;
-  readonly #place: DraftPlace;
+  readonly place: DraftPlace;
   /** Of members of the base. */
   #drafts: Map<string, object> | undefined;
   /** What the recipe has put under which keys. */
@@ -23,27 +23,27 @@ export class RecordNode implements DraftNode {
 
   constructor(base: Members, place: DraftPlace) {
     this.#base = base;
-    this.#place = place;
+    this.place = place;
   }
 
   changes(guard: ChangeGuard | undefined, path: string): PatchOperation[] {
-    if (!this.#place.isTouched) return [];
+    if (!this.place.isTouched) return [];
     const isCheckedAsWhole = guard !== undefined && guard.children === undefined;
     if (isCheckedAsWhole) return diff(this.#base, this.plain(), guard, path);
-    return [...this.#writes(guard, path), ...this.#place.changesOfChildren(guard, path, this.#written)];
+    return [...this.#writes(guard, path), ...this.place.changesOfChildren(guard, path, this.#written)];
   }
 
   plain(): Container {
-    if (!this.#place.isTouched) return this.#base;
+    if (!this.place.isTouched) return this.#base;
     if (this.#plain !== undefined) return this.#plain;
     // Set before it is filled, so that what holds itself becomes a cycle, which is refused later, and not a loop here.
     this.#plain = { ...this.#base };
-    for (const [key, child] of this.#place.touchedChildren) write(this.#plain, key, child.plain());
+    for (const [key, child] of this.place.touchedChildren) write(this.#plain, key, child.plain());
     return this.#writeTo(this.#plain, resolved);
   }
 
   get(key: string | symbol): unknown {
-    this.assertOpen();
+    this.place.assertOpen();
     if (typeof key === 'symbol') return Reflect.get(this.#base, key);
     if (this.#written?.has(key)) return this.#writtenAt(key);
     const value: unknown = Reflect.get(this.#base, key);
@@ -51,13 +51,13 @@ export class RecordNode implements DraftNode {
   }
 
   set(key: string, value: unknown): void {
-    this.assertOpen();
+    this.place.assertOpen();
     if (this.has(key) && value === this.get(key)) return;
     this.#write(key, value);
   }
 
   delete(key: string): void {
-    this.assertOpen();
+    this.place.assertOpen();
     if (this.has(key)) this.#write(key, gone);
   }
 
@@ -79,23 +79,10 @@ export class RecordNode implements DraftNode {
     return undefined;
   }
 
-  nodeOf(child: Origin): DraftNode {
-    return this.#place.nodeOf(this, child);
-  }
-
-  childTouched(key: string | number, child: DraftNode): void {
-    this.#place.noteTouched(key, child);
-    this.#place.touch(this);
-  }
-
-  assertOpen(): void {
-    this.#place.assertOpen();
-  }
-
   #write(key: string, value: unknown): void {
     this.#written ??= new Map();
     this.#written.set(key, value);
-    this.#place.touch(this);
+    this.place.touch(this);
   }
 
   #writtenAt(key: string): unknown {
