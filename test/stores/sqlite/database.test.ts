@@ -8,6 +8,8 @@ import { create, mustLoad, patch, recordOf, refused, whole } from '../../../src/
 import { built } from '../../support/built.js';
 import { clients, freshPath, nodeSqlite, sql } from '../../support/sqlite-clients.js';
 
+const noProc = process.platform === 'linux' ? '' : ' (skipped: only Linux has /proc)';
+
 describe('opening', () => {
   test('nothing is opened before it is used; then the folder is made', async () => {
     const path = join(dirname(freshPath()), 'a', 'b', 'sessions.db');
@@ -18,18 +20,15 @@ describe('opening', () => {
     await store.close();
   });
 
-  test.skipIf(process.platform !== 'linux')(
-    'a folder that cannot be made is told, also where nothing can',
-    async () => {
-      for (const folder of ['/proc/a/b', '/dev/null/a']) {
-        const store = new SqliteSessionStore({ path: join(folder, 'sessions.db') });
-        await expect(store.load('session')).rejects.toMatchObject({
-          code: 'STORE_FAILED',
-          cause: { syscall: 'mkdir' },
-        });
-      }
-    },
-  );
+  test.skipIf(noProc !== '')(`a folder that cannot be made is told, also where nothing can${noProc}`, async () => {
+    for (const folder of ['/proc/a/b', '/dev/null/a']) {
+      const store = new SqliteSessionStore({ path: join(folder, 'sessions.db') });
+      await expect(store.load('session')).rejects.toMatchObject({
+        code: 'STORE_FAILED',
+        cause: { syscall: 'mkdir' },
+      });
+    }
+  });
 
   test('the log is written ahead, and its commits are flushed', async () => {
     for (const Client of Object.values(clients)) {
