@@ -6,7 +6,7 @@ import { type GenkitCli, startGenkitCli } from '../support/genkit-cli.js';
 
 const app = built('test/support/fixtures/chat-app.ts');
 // Whoever starts a CLI may have to wait for other test files that are starting one.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const say = (text: string) => ({ message: { role: 'user', content: [{ text }] } });
 
@@ -57,7 +57,7 @@ describe('the Dev UI', () => {
       status: 'completed',
     });
 
-    const { root } = await cli.trace(run.traceId);
+    const { root } = await cli.trace(run.traceId, (trace) => trace.root.children.length === 2);
     expect(root).toMatchObject({
       name: 'talker',
       attributes: {

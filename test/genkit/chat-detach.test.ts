@@ -47,6 +47,19 @@ describe('detach', () => {
     expect(textsOf(state?.messages)).toEqual(['this', 'you said this', 'and on', 'you said and on']);
   });
 
+  test('while it runs nothing is said of how it ended, whatever the version it began at ended with', async () => {
+    const { work, open } = gated();
+    const later: ChatWork = (input, ...rest) => (input === 'before' ? echo : work)(input, ...rest);
+    const { chatAgent } = defineTalker(later, { store: new MemorySessionStore() });
+    await converse(chatAgent, ['before'], { sessionId: 'mine' });
+    const { output } = await converse(chatAgent, [inBackground('this')], { sessionId: 'mine' });
+    const pending = await chatAgent.getSnapshot(output.snapshotId ?? '');
+    expect(pending?.status).toBe('pending');
+    expect(pending).not.toHaveProperty('finishReason');
+    open();
+    await converse(chatAgent, [], { sessionId: 'mine' });
+  });
+
   test('in a message of its own takes along the turn that runs and those that wait', async () => {
     const { work, open } = gated();
     const { chatAgent } = defineTalker(work, { store: new MemorySessionStore() });

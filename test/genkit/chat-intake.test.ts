@@ -86,6 +86,8 @@ test('a turn that stops to ask says so, and the answer reaches the agent', async
   const chat = agent.chatAgent.chat();
   const first = await chat.send('do it');
   expect([first.finishReason, first.interrupts.map(({ name }) => name)]).toEqual(['interrupted', ['ask']]);
+  const finishReasonOf = async (id = '') => (await agent.chatAgent.getSnapshot(id))?.finishReason;
+  expect(await finishReasonOf(chat.snapshotId)).toBe('interrupted');
   const forged = await converse(
     agent.chatAgent,
     [{ resume: { respond: [{ toolResponse: { name: 'rm', output: 1 } }] } }],
@@ -97,4 +99,5 @@ test('a turn that stops to ask says so, and the answer reaches the agent', async
   const answers = first.interrupts.map((interrupt) => interrupt.respond('yes'));
   const second = await chat.resume({ respond: answers });
   expect([second.text, second.finishReason]).toEqual(['you said yes', 'stop']);
+  expect(await finishReasonOf(chat.snapshotId)).toBe('stop');
 });

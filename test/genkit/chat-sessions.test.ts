@@ -59,6 +59,7 @@ describe('snapshots', () => {
       createdAt: expect.stringMatching(/^\d{4}-.*Z$/),
       updatedAt: expect.stringMatching(/^\d{4}-.*Z$/),
       status: 'completed',
+      finishReason: 'stop',
       state: { sessionId: 'mine', custom: { count: 2 }, messages: expect.any(Array), artifacts: [] },
     });
     expect(textsOf(newest?.state?.messages)).toEqual(['one', 'you said one', 'two', 'you said two']);

@@ -1,18 +1,28 @@
-/** What a chat's client is told of a turn: the message its chunks make up, and how the state has changed. */
+/** How a turn has gone, as a chat's client is told it: the model's answer, why the turn ended, and its error. */
 import type { MessageData, Part } from 'genkit';
-import type { AgentOutput, AgentStreamChunk } from 'genkit/beta';
+import type { AgentOutput } from 'genkit/beta';
 import type { AgentFlowError } from '../../errors.js';
-import { diff } from '../../internal/diff.js';
 import { frozenJson } from '../../internal/json.js';
 import { detailsOf, genkitCauseOf } from '../told-errors.js';
-import type { ModelChunk } from './shape.js';
+import type { ExposedState, ModelChunk } from './shape.js';
 
 /** Why a turn ended, in Genkit's words. */
 export type TurnReason = NonNullable<AgentOutput['finishReason']>;
 
 /** The answer of one turn, as its chunks come. */
 export class ChatAnswer {
-  readonly #parts: Part[] = [];
+  readonly #before: MessageData | undefined;
+  #parts: Part[] = [];
+
+  /** @param before what the conversation ends with when the turn begins */
+  constructor(before?: MessageData) {
+    this.#before = before;
+  }
+
+  /** What was said so far was another answer. */
+  startOver(): void {
+    this.#parts = [];
+  }
 
   /** Text that follows text, and reasoning that follows reasoning, is one part. */
   add({ role = 'model', content, aggregated }: ModelChunk): void {
@@ -26,9 +36,14 @@ export class ChatAnswer {
     }
   }
 
-  /** `undefined` when nothing was said. */
-  get message(): MessageData | undefined {
-    return this.#parts.length === 0 ? undefined : { role: 'model', content: [...this.#parts] };
+  /**
+   * The model's answer: what the conversation now ends with if that is new, else what was streamed, else what the handler
+   * returned. `undefined` when there is none.
+   */
+  message({ messages }: ExposedState, returned?: unknown): MessageData | undefined {
+    const last = messages?.at(-1);
+    if (last?.role === 'model' && last !== this.#before) return last;
+    return this.#parts.length > 0 ? { role: 'model', content: [...this.#parts] } : answerFromOutput(returned);
   }
 }
 
@@ -39,13 +54,19 @@ function join(before: Part, after: Part, member: 'text' | 'reasoning'): Part | u
   return { [member]: first + second } as Part;
 }
 
+/** Why a turn ended: by this failure, or else with this answer. */
+export function turnReason(failure: AgentFlowError | undefined, message: MessageData | undefined): TurnReason {
+  if (failure !== undefined) return failure.code === 'RUN_ABORTED' ? 'aborted' : 'failed';
+  return isInterrupted(message) ? 'interrupted' : 'stop';
+}
+
 /** A message of the model that asks for a tool only a human can be: the turn has stopped to wait for the answer. */
-export function isInterrupted(message: MessageData | undefined): boolean {
+function isInterrupted(message: MessageData | undefined): boolean {
   return message?.content.some((part) => part.toolRequest !== undefined && Boolean(part.metadata?.interrupt)) ?? false;
 }
 
 /** What a handler returned, where that is itself an answer. */
-export function answerFromOutput(output: unknown): MessageData | undefined {
+function answerFromOutput(output: unknown): MessageData | undefined {
   if (typeof output === 'string') return output === '' ? undefined : { role: 'model', content: [{ text: output }] };
   const isMessage = typeof output === 'object' && output !== null && 'role' in output && 'content' in output;
   return isMessage && Array.isArray(output.content) ? (output as MessageData) : undefined;
@@ -57,29 +78,4 @@ export function wireError(error: AgentFlowError): NonNullable<AgentOutput['error
   // What becomes of a task is kept in a store, which takes JSON only.
   const thrown = frozenJson(genkitCauseOf(error)?.detail, () => {});
   return { status, message, details: thrown === undefined ? detailsOf(error) : thrown };
-}
-
-/** Names that Genkit's client refuses to follow in a patch. */
-const refusedSegment = /\/(?:__proto__|prototype|constructor)(?:\/|$)/;
-
-/** The state of a chat, as its client knows it. */
-export class CustomPatches {
-  #known: unknown;
-  #isFirst = true;
-
-  /** A turn begins. Its client may know nothing of the ones before, so its first patch is the whole. */
-  begin(custom: unknown): void {
-    this.#known = custom;
-    this.#isFirst = true;
-  }
-
-  /** How to get from what the client knows to this; `undefined` when it is the same. */
-  next(custom: unknown): AgentStreamChunk['customPatch'] {
-    const patch = diff(this.#known, custom);
-    this.#known = custom;
-    if (patch.length === 0) return undefined;
-    const isWhole = this.#isFirst || patch.some(({ path }) => refusedSegment.test(path));
-    this.#isFirst = false;
-    return isWhole ? [{ op: 'replace', path: '', value: custom }] : patch.map((operation) => ({ ...operation }));
-  }
 }

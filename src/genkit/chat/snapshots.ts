@@ -8,6 +8,7 @@ import { isPassingOwner, passingOwner } from '../../session/passing-owner.js';
 import type { Sessions } from '../../session/sessions.js';
 import type { SessionStore as OwnStore } from '../../session/store.js';
 import { askedSnapshot } from '../asked-snapshot.js';
+import { turnReason } from './answer.js';
 import type { ChatShape } from './shape.js';
 import { decodeSnapshotId, encodeSnapshotId, type SnapshotKey } from './snapshot-id.js';
 import { type ChatTasks, type KnownTask, probeTtlMs } from './tasks.js';
@@ -96,6 +97,8 @@ export class ChatSnapshots implements SessionStore {
     if (found === undefined) return undefined;
     const { version, parent, createdAt, updatedAt, artifacts, state } = found;
     const before = version > 1 ? { sessionId, version: version - 1 } : parent;
+    const exposed = exposedState(this.#parts.shape, { sessionId, state, artifacts });
+    const last = exposed.messages?.at(-1);
     return {
       snapshotId: encodeSnapshotId({ sessionId, version }),
       sessionId,
@@ -103,7 +106,9 @@ export class ChatSnapshots implements SessionStore {
       createdAt,
       updatedAt,
       status: 'completed',
-      state: exposedState(this.#parts.shape, { sessionId, state, artifacts }),
+      // Whoever comes back to it sees that a tool waits for a human.
+      ...(last?.role === 'model' ? { finishReason: turnReason(undefined, last) } : {}),
+      state: exposed,
     };
   }
 
@@ -118,10 +123,12 @@ export class ChatSnapshots implements SessionStore {
       await this.#parts.tasks.forget(name);
       return undefined;
     }
+    // How the version it stands at came about says nothing about the task.
+    const { finishReason: _, ...found } = snapshot;
     const { status, finishReason, error } = task;
     const parentId = encodeSnapshotId({ sessionId: key.sessionId, version: key.version });
     return {
-      ...{ ...snapshot, snapshotId: encodeSnapshotId(key), parentId, status },
+      ...{ ...found, snapshotId: encodeSnapshotId(key), parentId, status },
       ...(finishReason === undefined ? {} : { finishReason }),
       ...(error === undefined ? {} : { error }),
     };
