@@ -75,10 +75,13 @@ const pipeGraceMs = 250;
 export class CliProcess {
   /** Resolves when the process has exited and nothing of its group is left. */
   readonly ended: Promise<void>;
+  /** Resolves when {@link CliProcess.stderr} is read to its end, or what is left of it is not waited for any more. */
+  readonly explained: Promise<void>;
   readonly #child: ChildProcess | undefined;
   readonly #clock: Clock;
   readonly #limits: Required<Omit<CliLimits, 'clock'>>;
   readonly #ended = new Deferred<void>();
+  readonly #explained = new Deferred<void>();
   #exit: CliExit | undefined;
   #killAt: number | undefined;
   #stderr = '';
@@ -94,6 +97,7 @@ export class CliProcess {
     this.#clock = clock;
     this.#limits = { idleTimeoutMs, exitGraceMs, killAfterMs, maxLineLength, maxStderrLength };
     this.ended = this.#ended.promise;
+    this.explained = this.#explained.promise;
     try {
       const stdio = [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'] as const;
       this.#child = spawn(command, args, { env, cwd, stdio: [...stdio], detached: true, windowsHide: true });
@@ -187,6 +191,7 @@ export class CliProcess {
     const { pid } = child;
     if (pid !== undefined) rememberGroup(pid);
     child.stderr?.setEncoding('utf8').on('error', ignore);
+    child.stderr?.once('close', () => this.#explained.resolve());
     child.stderr?.on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-this.#limits.maxStderrLength);
     });
@@ -201,8 +206,10 @@ export class CliProcess {
   #onExit(exit: CliExit): void {
     this.#exit = exit;
     const pid = this.#child?.pid;
-    if (pid === undefined) this.#ended.resolve();
-    else if (!isGroupAlive(pid)) this.#end(pid);
+    if (pid === undefined) {
+      this.#explained.resolve();
+      this.#ended.resolve();
+    } else if (!isGroupAlive(pid)) this.#end(pid);
     else this.stop();
   }
 

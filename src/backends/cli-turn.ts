@@ -84,6 +84,8 @@ export async function* cliTurn({
       if (terminal !== undefined) cli.finish();
     }
     await cli.ended;
+    // Where several end at once, one may be known to have ended before the last it has written is read.
+    if (terminal === undefined && cancelled() === undefined) await cli.explained;
     const late = cancelled();
     if (late !== undefined) yield cancelledEvent(late);
     else yield terminal ?? { type: 'error', error: withoutTerminal(provider, cli, strange, kindOfStderr) };

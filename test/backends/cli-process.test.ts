@@ -2,14 +2,18 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { BackendEvent } from '../../src/backends/backend.js';
 import { type ClaudeCliOptions, claudeCliBackend } from '../../src/backends/claude-cli.js';
 import { codexCliBackend } from '../../src/backends/codex-cli.js';
 import { type PromptOutcome, runPrompt } from '../../src/backends/run-prompt.js';
+import { ManualClock } from '../../src/testing/manual-clock.js';
 import { built } from '../support/built.js';
 import { type CliPlay, ScriptedCli, until } from '../support/scripted-cli.js';
-import { collect } from '../support/waiting.js';
+import { collect, quiet } from '../support/waiting.js';
+
+// Each test starts programs: how long that takes is the machine's business.
+vi.setConfig({ testTimeout: 180_000 });
 
 /** One turn of the scripted Claude. */
 async function turn(
@@ -22,30 +26,49 @@ async function turn(
   const backend = claudeCliBackend({ command, commandArguments, ...options });
   cli.play(play);
   const outcome = await runPrompt(backend, await backend.startSession(), prompt);
-  expect(cli.working()).toBe(0);
+  // What was killed takes a moment to be gone.
+  await until(() => cli.working() === 0);
   return { ...outcome, cli };
 }
 
-/** Begins a turn that hangs, waits until it does, cancels it, and answers how long the group lived on. */
-async function lifeAfterCancel(play: CliPlay, options: ClaudeCliOptions = {}): Promise<number> {
+/** Begins a turn that hangs, waits until it does, and cancels it; `then` sees what becomes of its group, by the clock of its limits. */
+async function whenCancelled(
+  play: CliPlay,
+  then: (cli: ScriptedCli, clock: ManualClock) => Promise<void>,
+  limits: ClaudeCliOptions['limits'] = {},
+): Promise<void> {
   await using cli = await ScriptedCli.start('claude');
   const { command, commandArguments } = cli;
-  const backend = claudeCliBackend({ command, commandArguments, ...options });
+  const clock = new ManualClock();
+  const backend = claudeCliBackend({ command, commandArguments, limits: { clock, ...limits } });
   cli.play({ text: ['begun'], end: 'hang', ...play });
   const controller = new AbortController();
   const { signal } = controller;
   const events: BackendEvent[] = [];
   const { events: stream } = await backend.prompt(await backend.startSession(), 'Hang', { signal });
+  let isOver = false;
   const read = (async () => {
     for await (const event of stream) events.push(event);
+    isOver = true;
   })();
   await until(() => events.some(({ type }) => type === 'text') && cli.childrenUp() === (play.children?.length ?? 0));
   controller.abort();
-  const lived = await until(() => cli.working() === 0);
+  await then(cli, clock);
+  await until(() => {
+    clock.advance(20);
+    return isOver;
+  });
   await read;
   expect(events.at(-1)).toMatchObject({ type: 'error', error: { kind: 'cancelled', retryable: false } });
-  return lived;
 }
+
+/** What heeds no SIGTERM lives for so long, and not longer. */
+const livesFor = (ms: number) => async (cli: ScriptedCli, clock: ManualClock) => {
+  clock.advance(ms - 1);
+  expect(cli.working()).toBeGreaterThan(0);
+  clock.advance(1);
+  await until(() => cli.working() === 0);
+};
 
 /** What a program has said that ends in the middle of its turn, and the signal it died of. */
 async function endOfProgram(how: string, { command, commandArguments }: ScriptedCli) {
@@ -63,42 +86,66 @@ async function endOfProgram(how: string, { command, commandArguments }: Scripted
 describe('a turn that is cancelled', () => {
   it.each<[what: string, play: CliPlay]>([
     ['a CLI that hangs', {}],
-    ['a CLI that ignores SIGTERM', { stubborn: true }],
     ['a CLI with children', { children: [{}, {}] }],
+    ['a child that has left the group and holds the output open', { children: [{ ownGroup: true }] }],
+  ])('leaves nothing of %s', async (_, play) => {
+    await whenCancelled(play, async (cli) => void (await until(() => cli.working() === 0)));
+  });
+
+  it.each<[what: string, play: CliPlay]>([
+    ['a CLI that ignores SIGTERM', { stubborn: true }],
     ['a CLI whose children ignore SIGTERM', { children: [{ stubborn: true }, { stubborn: true }] }],
     ['a CLI that ignores SIGTERM, as its children do', { stubborn: true, children: [{ stubborn: true }] }],
-    ['a child that has left the group and holds the output open', { children: [{ ownGroup: true }] }],
-  ])('leaves nothing of %s after a second', async (_, play) => {
-    expect(await lifeAfterCancel(play)).toBeLessThan(1_000);
+  ])('leaves nothing of %s after half a second', async (_, play) => {
+    await whenCancelled(play, livesFor(500));
   });
 
   it('gives the CLI as long to end by itself as it is told', async () => {
-    const lived = await lifeAfterCancel({ stubborn: true }, { limits: { killAfterMs: 50 } });
-    expect(lived).toBeLessThan(400);
+    await whenCancelled({ stubborn: true }, livesFor(60), { killAfterMs: 60 });
   });
 });
 
 describe('a turn after one that was cancelled', () => {
   it('begins when the process of the other is gone', async () => {
+    const processes = () => process.getActiveResourcesInfo().filter((kind) => kind === 'ProcessWrap').length;
     await using cli = await ScriptedCli.start('claude');
     const { command, commandArguments } = cli;
-    const backend = claudeCliBackend({ command, commandArguments });
-    /** How many processes there are when a turn has said something, which then is cancelled. */
-    const working: number[] = [];
-    let session = await backend.startSession();
-    for (let turn = 0; turn < 2; turn++) {
-      cli.play({ text: ['begun'], end: 'hang', stubborn: true });
-      const controller = new AbortController();
-      const onEvent = ({ type }: BackendEvent) => {
-        if (type !== 'text') return;
-        working.push(cli.working());
-        controller.abort();
-      };
-      const cut = await runPrompt(backend, session, 'Hang', { signal: controller.signal, onEvent });
-      expect([cut.error?.code, cli.working()]).toEqual(['BACKEND_CANCELLED', 1]);
-      session = cut.session;
-    }
-    expect(working).toEqual([1, 1]);
+    const clock = new ManualClock();
+    const backend = claudeCliBackend({
+      command,
+      commandArguments,
+      limits: { clock, idleTimeoutMs: Number.POSITIVE_INFINITY },
+    });
+    cli.play({ text: ['begun'], end: 'hang', stubborn: true });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const cut = await runPrompt(backend, await backend.startSession(), 'Hang', {
+      signal,
+      onEvent: ({ type }) => void (type === 'text' && controller.abort()),
+    });
+    expect([cut.error?.code, cli.working()]).toEqual(['BACKEND_CANCELLED', 1]);
+
+    cli.play({ text: ['after'], lingers: true });
+    const before = processes();
+    /** How many processes there are when the other turn says something. */
+    let working = 0;
+    let isOver = false;
+    const next = runPrompt(backend, cut.session, 'Go on', {
+      onEvent({ type }) {
+        if (type === 'text') working = cli.working();
+      },
+    }).finally(() => {
+      isOver = true;
+    });
+    await quiet();
+    expect(processes()).toBe(before);
+    // The one is made to end, and then the other, which has all its time to say something.
+    await until(() => {
+      clock.advance(20);
+      return isOver;
+    });
+    expect(await next).toMatchObject({ response: { text: 'after' }, error: undefined });
+    expect(working).toBe(1);
   });
 });
 
@@ -123,7 +170,7 @@ describe('a turn that ends', () => {
     const backend = claudeCliBackend({ command, commandArguments });
     cli.play({ text: ['done'], children: [{ ownGroup: true }] });
     await runPrompt(backend, await backend.startSession(), 'Hi');
-    await until(() => pipes() <= before, 1_000);
+    await until(() => pipes() <= before);
   });
 
   it('ends a CLI that does not exit after its result, and keeps the result', async () => {
@@ -143,7 +190,7 @@ describe('a turn that ends', () => {
     const { stdout, signal } = await endOfProgram(how, cli);
     expect(stdout).toContain('begun');
     expect(signal).toBe(how === 'exit' ? null : how);
-    await until(() => cli.working() === 0, 1_000);
+    await until(() => cli.working() === 0);
   });
 
   it('leaves a signal to whoever listens to it', async () => {
@@ -197,6 +244,15 @@ describe('a CLI that fails', () => {
     expect(error?.message).toBe('The CLI exited with 1: the reason');
     const { raw } = (error as unknown as { failure: { raw: { stderr: string } } }).failure;
     expect(raw.stderr).toHaveLength(100);
+  });
+
+  it('says why, however many fail at once', async () => {
+    const backend = claudeCliBackend({ command: 'sh', commandArguments: ['-c', 'echo the reason >&2; exit 3'] });
+    const fail = async () => (await runPrompt(backend, await backend.startSession(), 'Hi')).error?.message;
+    const told: unknown[] = [];
+    // How they meet differs from time to time.
+    for (let time = 0; time < 5; time++) told.push(...(await Promise.all(Array.from({ length: 10 }, fail))));
+    expect(new Set(told)).toEqual(new Set(['The CLI exited with 3: the reason']));
   });
 
   it.each([

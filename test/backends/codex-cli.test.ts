@@ -176,7 +176,7 @@ describe('a session', () => {
     cli.play({ text: ['elsewhere'], end: 'hang' });
     await expect(session.send('Hi')).rejects.toMatchObject({ kind: 'not_found', retryable: false });
     expect(session).toMatchObject({ sessionId: resume, lastResult: { text: '' } });
-    await until(() => cli.working() === 0, 1_000);
+    await until(() => cli.working() === 0);
     await session.stop();
   });
 

@@ -50,15 +50,18 @@ export async function installedCli(source: CliSource): Promise<InstalledCli> {
 /** The CLI in a folder of its own, which goes with it; or why npm could not fetch it. */
 async function fetchCli({ name, package: wanted }: CliSource): Promise<InstalledCli | string> {
   const folder = await mkdtemp(join(tmpdir(), 'genkitx-agent-fetched-'));
+  const path = join(folder, 'node_modules', '.bin', name);
   const dispose = () => rm(folder, { recursive: true, force: true, maxRetries: 10 });
   try {
     const args = ['install', '--prefix', folder, '--no-save', '--no-audit', '--no-fund', wanted];
     await promisify(execFile)('npm', args, { timeout: fetchTimeoutMs });
+    // The program itself is an optional package, one for each platform: where it could not be had, npm says nothing.
+    await promisify(execFile)(path, ['--version'], { timeout: fetchTimeoutMs, env: { ...process.env, HOME: folder } });
   } catch (error) {
     await dispose();
     return `npm could not fetch ${wanted}: ${String(error).split('\n').at(0)}`;
   }
-  return { path: join(folder, 'node_modules', '.bin', name), missing: '', [Symbol.asyncDispose]: dispose };
+  return { path, missing: '', [Symbol.asyncDispose]: dispose };
 }
 
 function isExecutable(path: string): boolean {
