@@ -45,7 +45,7 @@ const commands: Readonly<Record<string, Command>> = {
     says: 'this list',
     async run(terminal) {
       for (const [name, { says }] of Object.entries(commands)) await terminal.note(`${name.padEnd(11)} ${says}`);
-      await terminal.note('Ctrl-C interrupts an answer; without one it leaves, like Ctrl-D.');
+      await terminal.note('Ctrl-C interrupts an answer or clears the line; else it leaves, like Ctrl-D.');
     },
   },
   '/quit': {

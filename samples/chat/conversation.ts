@@ -9,7 +9,7 @@ type Chunk = AgentTypes<Chat>['stream'];
 export interface ConversationOptions {
   /** The session to begin with; a new one by default. */
   readonly sessionId?: string | undefined;
-  /** Told when a question waits because another program has the session open. */
+  /** Told when a question waits for the session: another program has it open, or it could not be given back. */
   readonly onWaiting?: () => void;
 }
 

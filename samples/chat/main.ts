@@ -21,7 +21,10 @@ async function main(options: Options): Promise<void> {
   const terminal = new Terminal(process.stdin, process.stdout);
   const conversation = new Conversation(defineChat(ai, store), {
     sessionId: options.session,
-    onWaiting: () => void terminal.note('Another program has this session open; waiting for it.'),
+    onWaiting: () =>
+      void terminal.note(
+        'The session is not free: another program has it open, or could not give it back. Waiting for it.',
+      ),
   });
   process.once('SIGTERM', () => {
     conversation.interrupt();

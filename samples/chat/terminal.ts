@@ -70,9 +70,14 @@ export class Terminal {
     await this.#put(`${this.isInteractive ? styleText('dim', text) : text}\n`);
   }
 
-  /** Ctrl-C, until the terminal is closed. A terminal in raw mode reads it as a key; elsewhere it is a signal. */
+  /**
+   * Ctrl-C, until the terminal is closed; where something is being typed it only takes that away. A terminal in raw mode
+   * reads it as a key; elsewhere it is a signal.
+   */
   onInterrupt(listener: () => void): void {
-    this.#reader.on('SIGINT', listener);
+    this.#reader.on('SIGINT', () => {
+      if (!this.#clearLine()) listener();
+    });
     process.on('SIGINT', listener);
     this.#closed.signal.addEventListener('abort', () => process.off('SIGINT', listener));
   }
@@ -81,6 +86,14 @@ export class Terminal {
   close(): void {
     this.#closed.abort();
     this.#reader.close();
+  }
+
+  /** Answers whether there was anything. */
+  #clearLine(): boolean {
+    if (!this.#isPrompting || this.#reader.line === '') return false;
+    this.#reader.write(null, { ctrl: true, name: 'e' });
+    this.#reader.write(null, { ctrl: true, name: 'u' });
+    return true;
   }
 
   async #put(text: string): Promise<void> {

@@ -3,12 +3,13 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { built } from '../support/built.js';
 import { startGenkitCli } from '../support/genkit-cli.js';
 
-it('the chat runs in the Dev UI, turn by turn, with a trace', { timeout: 60_000 }, async () => {
+it('the chat runs in the Dev UI, turn by turn, with a trace', { timeout: 180_000 }, async () => {
   const data = mkdtempSync(join(tmpdir(), 'genkitx-agent-dev-ui-'));
+  onTestFinished(() => rmSync(data, { recursive: true, force: true, maxRetries: 5 }));
   const main = built('samples/chat/main.ts');
   // Stands for the terminal, which the CLI hands on: an input that says nothing and does not end.
   const terminal = join(data, 'terminal');
@@ -33,5 +34,4 @@ it('the chat runs in the Dev UI, turn by turn, with a trace', { timeout: 60_000 
 
   const { root } = await cli.trace(run.traceId, (trace) => trace.root.children.length === 2);
   expect(root.children.map(({ name }) => name)).toEqual(['turn-1', 'turn-2']);
-  rmSync(data, { recursive: true, force: true });
 });

@@ -114,7 +114,7 @@ describe('a terminal', () => {
     press('still');
     await screen.until('still');
     press(ctrlZ);
-    await vi.waitFor(() => expect(kill).toHaveBeenCalledWith(process.pid, 'SIGTSTP'));
+    await expect.poll(() => kill).toHaveBeenCalledWith(process.pid, 'SIGTSTP');
     process.emit('SIGCONT');
     await screen.until(`${freshPrompt}still`);
     press(' there\r');
@@ -140,6 +140,19 @@ describe('a terminal', () => {
     press(ctrlC);
     await left;
     expect((await conversation.saved())?.state.messages).toHaveLength(4);
+  });
+
+  it('takes Ctrl-C while something is being typed for that line, which then is not asked', async () => {
+    const { screen, press, left } = sitDown(echo);
+    await screen.until(freshPrompt);
+    press('not this');
+    await screen.until('not this');
+    press(ctrlC);
+    press('but this\r');
+    await screen.until('you said: but this\n');
+    await screen.until(freshPrompt);
+    press(ctrlC);
+    await left;
   });
 
   it('is left by Ctrl-C twice, also when the model heeds no signal and more was typed', async () => {

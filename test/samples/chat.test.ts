@@ -15,7 +15,7 @@ import {
 import { Program, type ProgramOptions } from '../support/program.js';
 
 // Each test starts programs, and waits for what they print: how long that takes is the machine's business.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 180_000 });
 
 const folder = mkdtempSync(join(tmpdir(), 'genkitx-agent-chat-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

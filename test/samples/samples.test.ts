@@ -12,7 +12,7 @@ it('the samples are listed in their README, each under its folder', () => {
 const runs = startSamples((main) => [built(main)]);
 
 // The last one waits for those before it.
-it.each(sampleNames)('%s exits 0', { timeout: 60_000 }, async (name) => {
+it.each(sampleNames)('%s exits 0', { timeout: 180_000 }, async (name) => {
   const run = await runs.get(name);
   expect(run?.exitCode, run?.output).toBe(0);
 });
