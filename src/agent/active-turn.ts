@@ -1,5 +1,5 @@
 /** The turn that is being answered: what its handler sees of it, and how it is steered and cut short. */
-import { AgentFlowError } from '../errors.js';
+import { AgentFlowError, toAgentFlowError } from '../errors.js';
 import type { Turn } from './agent.js';
 import { LazyAbort } from './lazy-abort.js';
 
@@ -24,7 +24,10 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
   isOpen = true;
   readonly #onInterrupt: () => void;
   readonly #abort = new LazyAbort();
-  #listener: ((input: In) => void) | undefined;
+  #listener: ((input: In) => unknown) | undefined;
+  /** Until the listener is done with all it was given. Never rejects. */
+  #steering: Promise<void> | undefined;
+  #steeringFailure: AgentFlowError | undefined;
   #phase: 'begun' | 'working' | 'finished' = 'begun';
   #wantedInterrupt: { readonly reason: unknown } | undefined;
   #keepsChunks = false;
@@ -59,8 +62,8 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
     if (this.#wantedInterrupt !== undefined) this.interrupt(this.#wantedInterrupt.reason);
   }
 
-  onSteer(listener: (input: In) => void): void {
-    this.#listener = listener;
+  onSteer(listener: (input: In) => unknown): void {
+    if (this.#steeringFailure === undefined) this.#listener = listener;
   }
 
   get isListening(): boolean {
@@ -71,8 +74,26 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
   steer(input: In, id: string | undefined): boolean {
     if (this.#listener === undefined) return false;
     if (id !== undefined) this.steeredIds.push(id);
-    this.#listener(input);
+    const told = this.#tell(this.#listener, input);
+    this.#steering = this.#steering?.then(() => told) ?? told;
     return true;
+  }
+
+  /** A listener that fails fails the turn: its work is told, and what else is sent waits for the next one. */
+  async #tell(listener: (input: In) => unknown, input: In): Promise<void> {
+    try {
+      await listener(input);
+    } catch (error) {
+      this.#listener = undefined;
+      this.#steeringFailure ??= toAgentFlowError(error);
+      this.abort(this.#steeringFailure);
+    }
+  }
+
+  /** From here on nothing steers the turn. If something has, answers what its listener has failed with when it is through. */
+  endSteering(): Promise<AgentFlowError | undefined> | undefined {
+    this.#listener = undefined;
+    return this.#steering?.then(() => this.#steeringFailure);
   }
 
   /** Cuts the turn short, now or as soon as it works; false when it has done its work uncut. */
@@ -89,7 +110,6 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
   /** The turn's function has returned: what is sent from here on is said about the turn, not by it. */
   finishWork(): boolean {
     this.#phase = 'finished';
-    this.#listener = undefined;
     return this.#interruption !== undefined;
   }
 

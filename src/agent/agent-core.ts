@@ -29,8 +29,8 @@ export class AgentCore<State, In, Out, Chunk, Stream, Sent> {
 
   /** Opens a connection to a new run, carried by `launch`. */
   open(options: StreamBidiOptions<unknown>, launch: Launch): RunConnection<Sent, Stream, AgentOutput<State, Out>> {
-    const { sessionId = newId() } = options;
     assertOpening(options);
+    const { sessionId = newId() } = options;
     const run = new AgentRun<State, In, Out, Chunk, Stream, Sent>(this.#agent, newId(), sessionId, options.sendPolicy);
     this.#openRuns.add(run.connection);
     run.start(options, launch);

@@ -90,10 +90,13 @@ export interface Turn<In> {
   readonly number: number;
   /** 1, and one more each time it had to start over because the process that ran it died. */
   readonly attempt: number;
-  /** Fires when the turn is interrupted and when the run is aborted. Pass it to every model call. */
+  /** Fires when the turn is interrupted, when its listener has failed and when the run is aborted. Pass it to every model call. */
   readonly signal: AbortSignal;
-  /** Listens for inputs sent with the policy `steer` while this turn runs. */
-  onSteer(listener: (input: In) => void): void;
+  /**
+   * Listens for inputs sent with the policy `steer` while this turn runs. The turn waits for the promises it returns. Where
+   * it throws or rejects it is asked no more, and the turn fails as if its function had thrown.
+   */
+  onSteer(listener: (input: In) => unknown): void;
 }
 
 /** A turn that was cut short. */

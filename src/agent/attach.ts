@@ -1,13 +1,14 @@
 /** Attaching to the run of a session, wherever it runs: in this process directly, elsewhere through the store's feed. */
-import { CursorSchema } from '../../schemas/index.js';
 import type { Attachment, AttachOptions } from '../connection/attachment.js';
 import type { RunEnd } from '../connection/connection.js';
+import { assertCursor } from '../connection/run-connection.js';
 import { isAfter, silent } from '../connection/watching.js';
+import { assertOptions, assertSignal } from '../errors/options.js';
 import { AgentFlowError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
+import { inStore } from '../session/in-store.js';
 import { isPassingOwner } from '../session/passing-owner.js';
 import type { FeedPage, RunFeed, SessionStore } from '../session/store.js';
-import { checked } from './checks.js';
 import { type AttachedRun, asAttached, type LocalRun, type LocalRuns } from './feed/attached-run.js';
 import { asFeedEntry } from './feed/entries.js';
 import { Growth } from './feed/growth.js';
@@ -29,20 +30,23 @@ export function shareRuns(store: SessionStore, runs: LocalRuns<unknown>): void {
   agentsOf.set(store, (agentsOf.get(store) ?? new Set()).add(runs));
 }
 
-/** Attaches at once; what goes wrong arrives when it is watched or aborted. Throws `INVALID_VALUE` for a cursor that is none. */
+/** Attaches at once; what goes wrong arrives when it is watched or aborted. Throws `INVALID_VALUE` for options that are none. */
 export function attach<Stream>(
   sources: RunSources<Stream>,
   sessionId: string,
-  { from, signal }: AttachOptions = {},
+  options: AttachOptions = {},
 ): Attachment<Stream> {
-  if (from !== undefined) checked(CursorSchema, from, 'option');
+  assertOptions(options);
+  const { from, signal } = options;
+  assertSignal(signal, 'signal');
+  assertCursor(from, 'from');
   const search = new RunSearch(sources, sessionId, from);
   const run = silent(search.find());
-  const options = { ...(from === undefined ? {} : { after: from }), ...(signal === undefined ? {} : { signal }) };
+  const watching = { ...(from === undefined ? {} : { after: from }), ...(signal === undefined ? {} : { signal }) };
   return {
     sessionId,
     abort: (reason): Promise<RunEnd> => silent(run.then((found) => found.abort(reason))),
-    [Symbol.asyncIterator]: () => iteratorOf(async () => (await run).watch(options)),
+    [Symbol.asyncIterator]: () => iteratorOf(async () => (await run).watch(watching)),
   };
 }
 
@@ -118,7 +122,7 @@ class RunSearch<Stream> {
     const { clock, leaseTtlMs } = this.#sources;
     const { signal } = new AbortController();
     for (;;) {
-      const page = await feed.read(this.#sessionId, { from: 0, limit: 1 });
+      const page = await inStore(() => feed.read(this.#sessionId, { from: 0, limit: 1 }));
       if (page === undefined || !isPassingOwner(page.run)) return page;
       const { run, end } = page;
       await new Growth({ feed, sessionId: this.#sessionId, run, clock, leaseTtlMs }).beyond(end, signal);
@@ -128,11 +132,13 @@ class RunSearch<Stream> {
   /** Is there more to come of a run than what was seen of it? */
   async #stateOf(feed: RunFeed, from: NonNullable<AttachOptions['from']>): Promise<'going on' | 'seen' | 'gone'> {
     const { run } = from;
-    const oldest = await feed.read(this.#sessionId, { run, from: 0, limit: 1 });
+    const read = (start: number, limit: number) =>
+      inStore(() => feed.read(this.#sessionId, { run, from: start, limit }));
+    const oldest = await read(0, 1);
     if (oldest === undefined) return 'gone';
     if (oldest.isHeld) return 'going on';
     // The last two: how the run ended, and what it said before.
-    const last = await feed.read(this.#sessionId, { run, from: Math.max(0, oldest.end - 2), limit: 2 });
+    const last = await read(Math.max(0, oldest.end - 2), 2);
     const entries = (last?.entries ?? []).map(asFeedEntry);
     const hasMore = entries.some((entry) => {
       const [turn, attempt, seq] = entry.at;

@@ -67,12 +67,3 @@ export function assertOneOf(value: unknown, option: string, words: readonly stri
     },
   ]);
 }
-
-/** Throws `InvalidValueError` unless the option is absent or an object that has these methods. */
-export function assertHas(value: unknown, option: string, methods: readonly string[], expected: string): void {
-  const isObject = typeof value === 'object' && value !== null;
-  if (value === undefined || (isObject && methods.every((name) => typeof Reflect.get(value, name) === 'function')))
-    return;
-  const received = isObject ? 'an object without its methods' : String(value === null ? value : typeof value);
-  throw new InvalidValueError('option', [{ path: option, expected, received }]);
-}

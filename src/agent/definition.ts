@@ -3,13 +3,14 @@ import { AgentInitSchema } from '../../schemas/index.js';
 import { z } from '../../schemas/zod.js';
 import type { SendPolicy } from '../connection/connection.js';
 import { sendPolicies } from '../connection/run-connection.js';
+import { assertFunction, assertHas, assertOptions, assertSignal } from '../errors/options.js';
 import { InvalidValueError } from '../errors.js';
 import { type Clock, systemClock } from '../internal/clock.js';
 import type { BusySessionPolicy } from '../session/lease.js';
 import type { StateRules } from '../session/open-session.js';
 import type { SessionStore } from '../session/store.js';
 import type { AgentConfig, StreamBidiOptions } from './agent.js';
-import { assertHas, assertOneOf, assertWhole, assertZod3, checked } from './checks.js';
+import { assertOneOf, assertWhole, assertZod3, checked } from './checks.js';
 import { stateRules } from './state-rules.js';
 
 /** What every run of an agent has in common. */
@@ -45,14 +46,16 @@ function assertPolicies({ onBusySession, sendPolicy }: { onBusySession?: unknown
 
 /** Throws `InvalidValueError` for what no run can be opened with; `init` is checked when it is known to be needed. */
 export function assertOpening(options: StreamBidiOptions<unknown>): void {
+  assertOptions(options);
   const { sessionId, version, abortSignal } = options;
   checked(AgentInitSchema, { sessionId, version }, 'option');
   assertPolicies(options);
-  assertHas(abortSignal, 'abortSignal', ['addEventListener', 'removeEventListener'], 'an AbortSignal');
+  assertSignal(abortSignal, 'abortSignal');
 }
 
 /** Fills in the defaults. Throws `InvalidValueError` and `INVALID_SCHEMA` for a configuration that cannot work. */
 export function agentDefinition(config: AgentConfig): AgentDefinition {
+  assertOptions(config ?? null, 'config');
   const {
     name,
     inputSchema = z.unknown(),
@@ -61,6 +64,8 @@ export function agentDefinition(config: AgentConfig): AgentDefinition {
     stateSchema = z.record(z.unknown()).default({}),
     initialState,
     migrate,
+    toInput,
+    toChunk,
     store,
     onBusySession = 'queue',
     sendPolicy = 'queue',
@@ -84,6 +89,8 @@ export function agentDefinition(config: AgentConfig): AgentDefinition {
   assertWhole(abortGraceMs, 'abortGraceMs', 0, longestTimerMs);
   assertPolicies({ onBusySession, sendPolicy });
   assertHas(store, 'store', ['acquire', 'load', 'save'], 'a SessionStore');
+  assertHas(clock, 'clock', ['now', 'after'], 'a Clock');
+  for (const [option, value] of Object.entries({ migrate, toInput, toChunk })) assertFunction(value, option);
   const state = stateRules({ schema: stateSchema, initialState, migrate });
   const policies = { onBusySession, sendPolicy, store };
   return {

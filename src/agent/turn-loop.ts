@@ -1,4 +1,5 @@
 /** The loop most handlers want: `turns(work)` answers one input after another. */
+import { assertFunction, assertOptions } from '../errors/options.js';
 import { type AgentFlowError, toAgentFlowError } from '../errors.js';
 import type { ActiveTurn } from './active-turn.js';
 import type { Turn, TurnsOptions } from './agent.js';
@@ -29,6 +30,8 @@ export function runTurns<In, Stream>(
   work: TurnWork<In>,
   options: TurnsOptions<In, Stream> = noOptions,
 ): Promise<void> {
+  assertFunction(work ?? null, 'turn');
+  assertOptions(options);
   const loop = new TurnLoop(parts, work, options);
   parts.readInput(loop);
   return loop.over;
@@ -89,6 +92,7 @@ async function runTurn<In, Stream>(
 ): Promise<AgentFlowError | undefined> {
   turn.startWork(onInterrupt !== undefined);
   let failure = turn.interruption ?? (await errorOf(() => work(input, turn)));
+  failure = (await turn.endSteering()) ?? failure;
   const wasInterrupted = turn.finishWork();
   parts.abort.throwIfAborted();
   if (wasInterrupted) failure = await errorOf(() => onInterrupt?.({ input, turn, chunks: turn.chunks }));

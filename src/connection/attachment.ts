@@ -22,8 +22,9 @@ export interface Attachment<Stream> extends AsyncIterable<WatchEvent<Stream>> {
    *
    * - `SESSION_NOT_RUNNING`: no run is open, and nothing is kept of one; or it may be open in another process, and the store
    *   keeps no feed of it
-   * - `CURSOR_EXPIRED`: what comes next is no longer kept
-   * - `LEASE_LOST`: the run's process died, or was frozen until its lease expired, without saying how the run ended
+   * - `CURSOR_EXPIRED`: what comes next is no longer kept, as when another run of the session has begun to speak meanwhile
+   * - `LEASE_LOST`: the run was taken over, its process died, or was frozen until its lease expired, without saying how the
+   *   run ended
    * - `INVALID_VALUE`: the next chunk is not JSON, so it could not be brought here; `details.cursor` says where it stands
    * - `STORE_FAILED`: the store could not be read; attach again from the last cursor
    */

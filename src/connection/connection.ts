@@ -68,6 +68,10 @@ export interface Connection<In, Stream, Output> extends AsyncDisposable {
   /**
    * The chunks of the turn that is being answered, as a fresh iterator that ends at the turn's end. `break` hangs up
    * nothing: the next `receive()` goes on with what is left. Chunks produced before an error are delivered before it.
+   *
+   * Who has begun to read is waited for: once `maxBufferedChunks` wait for it, `responder.send` does not resolve before it
+   * reads on. Who calls `next()` itself and wants no more must call `return()`, as `break` does; what comes then is kept for
+   * the next `receive()`, and does not hold up who asks for `output()`.
    */
   receive(): AsyncIterableIterator<Stream>;
   /** No more input. What was sent is still answered; then the handler's loop ends and the result follows. */

@@ -1,6 +1,7 @@
 /** The agent's side of the talk: chunks and turn ends on their way to whoever reads. */
-import { AgentFlowError } from '../errors.js';
+import type { AgentFlowError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
+import { Backpressure } from './backpressure.js';
 import { ChunkLog, TurnEnd, TurnStart } from './chunk-log.js';
 import type { WatchEvent, WatchOptions } from './connection.js';
 import { EventLoopBreaks } from './event-loop-breaks.js';
@@ -13,9 +14,6 @@ export interface OutboxBounds {
   /** Chunks that are kept for watchers after the reader has had them. */
   readonly replayChunks: number;
 }
-
-/** Handlers that never await `send` are stopped at this many times the bound. */
-const unawaitedFactor = 1_000;
 
 /** What taking an input and ending its turn comes to, in chunks. */
 const chunksPerInput = 8;
@@ -49,49 +47,44 @@ interface WaitingRead<Stream> {
 export class Outbox<Stream> {
   /** The run, for cursors. */
   readonly run: string;
-  readonly #bounds: OutboxBounds;
+  readonly #replayChunks: number;
+  readonly #pressure: Backpressure;
   /** Made when somebody asks: a run that has said nothing needs none. */
   #log: ChunkLog<Stream> | undefined;
   #read = 0;
-  #unreadChunks = 0;
   /** The turn whose end is read next, if anybody reads it. */
   #turn: ReadTurn | undefined;
   #firstWaiting: WaitingRead<Stream> | undefined;
   #isDeliveryDue = false;
-  /** Shared by all who wait for room, so that a handler that does not await piles up no promises. */
-  #room: Deferred<void> | undefined;
   #breaks: EventLoopBreaks | undefined;
-  #liveReaders = 0;
-  #wasRead = false;
-  #isOutputAwaited = false;
-  #isInputClosed = false;
   #end: RunEnding | undefined;
 
   /** @param run its id */
-  constructor(run: string, bounds: OutboxBounds) {
+  constructor(run: string, { maxBufferedChunks, replayChunks }: OutboxBounds) {
     this.run = run;
-    this.#bounds = bounds;
+    this.#replayChunks = replayChunks;
+    this.#pressure = new Backpressure(maxBufferedChunks);
   }
 
   /** All that was sent, for those who follow the run. */
   get log(): ChunkLog<Stream> {
     // The last entry at least: it says whether the turn has ended.
-    this.#log ??= new ChunkLog(Math.max(1, this.#bounds.replayChunks));
+    this.#log ??= new ChunkLog(Math.max(1, this.#replayChunks));
     return this.#log;
   }
 
   /** Adds a chunk; resolves when there is room for the next one. Throws `CHUNK_BUFFER_FULL` far beyond the bound. */
   send(chunk: Stream): Promise<void> {
     if (this.#end !== undefined) return noWait;
-    if (this.#unreadChunks >= this.#bounds.maxBufferedChunks * unawaitedFactor) throw this.#overflow();
+    this.#pressure.add();
     this.log.append(chunk);
-    this.#unreadChunks += 1;
-    if (this.#hasRoom) this.#deliverSoon();
-    else this.#deliver();
-    if (!this.#hasRoom) this.#discardIfUnread();
-    if (this.#hasRoom) return this.#breakAfter(1) ?? noWait;
-    this.#room ??= new Deferred();
-    return this.#room.promise;
+    if (this.#pressure.hasRoom) {
+      this.#deliverSoon();
+    } else {
+      this.#deliver();
+      this.#discardIfForNobody();
+    }
+    return this.#pressure.whenRoom() ?? this.#breakAfter(1) ?? noWait;
   }
 
   /** Between two inputs: where many wait, it is now and then time for a break. Answers its end. */
@@ -115,26 +108,24 @@ export class Outbox<Stream> {
     this.#end = { error };
     this.log.wake();
     this.#deliver();
-    this.#releaseSenders();
+    this.#pressure.release();
   }
 
   /** Lets a handler go on that waits for room, because its turn was cut short. */
   unblock(): void {
-    this.#releaseSenders();
+    this.#pressure.release();
   }
 
   /** The caller waits for the result, so what nobody reads must not hold up the run. */
   awaitOutput(): void {
-    this.#isOutputAwaited = true;
-    // Whoever reads now goes on reading; what was read before says nothing about what comes.
-    if (this.#liveReaders === 0) this.#wasRead = false;
-    this.#discardIfUnread();
+    this.#pressure.awaitOutput();
+    this.#discardIfForNobody();
   }
 
-  /** No more input will come: a caller who then only waits for the result reads no more. */
+  /** No more input will come. */
   closeInput(): void {
-    this.#isInputClosed = true;
-    this.#discardIfUnread();
+    this.#pressure.closeInput();
+    this.#discardIfForNobody();
   }
 
   /** @param acrossTurns do not end at a turn's end, but at the run's */
@@ -154,10 +145,6 @@ export class Outbox<Stream> {
     return watchLog({ run: this.run, log: this.log, end: () => this.#end }, options);
   }
 
-  get #hasRoom(): boolean {
-    return this.#unreadChunks < this.#bounds.maxBufferedChunks;
-  }
-
   #breakAfter(chunks: number): Promise<void> | undefined {
     this.#breaks ??= new EventLoopBreaks();
     return this.#breaks.after(chunks);
@@ -174,8 +161,7 @@ export class Outbox<Stream> {
     if (reader.turn === undefined) {
       this.#turn ??= { end: undefined };
       reader.turn = this.#turn;
-      this.#liveReaders += 1;
-      this.#wasRead = true;
+      this.#pressure.readerCame();
     }
     const isFirst = this.#firstWaiting === undefined;
     const entry = isFirst ? this.#takeNow(reader) : nothing;
@@ -235,8 +221,8 @@ export class Outbox<Stream> {
   #leave(reader: Reader): void {
     if (reader.isDone) return;
     reader.isDone = true;
-    if (reader.turn !== undefined) this.#liveReaders -= 1;
-    this.#discardIfUnread();
+    if (reader.turn !== undefined) this.#pressure.readerLeft();
+    this.#discardIfForNobody();
   }
 
   /** What the reader gets next, if it is there already. */
@@ -247,9 +233,8 @@ export class Outbox<Stream> {
       const entry = this.log.at(this.#read) as Stream | TurnStart | TurnEnd;
       this.#read += 1;
       if (entry instanceof TurnEnd) this.#endReadTurn(entry);
-      else if (!(entry instanceof TurnStart)) this.#unreadChunks -= 1;
+      else if (!(entry instanceof TurnStart)) this.#pressure.remove();
       this.log.forget(this.#read);
-      if (this.#room !== undefined && this.#hasRoom) this.#releaseSenders();
       const isForReader = entry instanceof TurnEnd ? !reader.acrossTurns : !(entry instanceof TurnStart);
       if (isForReader) return entry as Stream | TurnEnd;
     }
@@ -261,25 +246,10 @@ export class Outbox<Stream> {
     this.#turn = undefined;
   }
 
-  #releaseSenders(): void {
-    this.#room?.resolve();
-    this.#room = undefined;
-  }
-
-  #discardIfUnread(): void {
-    const isUnread = this.#isOutputAwaited && this.#liveReaders === 0 && (!this.#wasRead || this.#isInputClosed);
-    if (!isUnread || this.#hasRoom) return;
+  #discardIfForNobody(): void {
+    if (!this.#pressure.isForNobody) return;
     this.#read = this.log.end;
-    this.#unreadChunks = 0;
     this.log.forget(this.#read);
-    this.#releaseSenders();
-  }
-
-  #overflow(): AgentFlowError {
-    const limit = this.#bounds.maxBufferedChunks * unawaitedFactor;
-    return new AgentFlowError(
-      'CHUNK_BUFFER_FULL',
-      `More than ${limit} chunks wait for a reader; await responder.send to be held back`,
-    );
+    this.#pressure.clear();
   }
 }

@@ -1,5 +1,6 @@
 /** The connection to a run of this process: joins the inbox, the outbox and the run's end. */
 import { CursorSchema, type SendReceipt } from '../../schemas/index.js';
+import { assertOptions, assertSignal } from '../errors/options.js';
 import { AgentFlowError, InvalidValueError } from '../errors.js';
 import { Deferred } from '../internal/deferred.js';
 import { valueIssues } from '../internal/value-issues.js';
@@ -68,7 +69,9 @@ export class RunConnection<In, Stream, Output> implements Connection<In, Stream,
   }
 
   watch(options?: WatchOptions): AsyncIterableIterator<WatchEvent<Stream>> {
-    assertCursor(options?.after);
+    assertOptions(options);
+    assertCursor(options?.after, 'after');
+    assertSignal(options?.signal, 'signal');
     return this.#parts.outbox.watch(options);
   }
 
@@ -132,13 +135,16 @@ export class RunConnection<In, Stream, Output> implements Connection<In, Stream,
 /** Every policy a sender may name. */
 export const sendPolicies: readonly SendPolicy[] = ['queue', 'steer', 'interrupt', 'reject'];
 
-function assertCursor(after: unknown): void {
-  if (after === undefined) return;
-  const { error } = CursorSchema.safeParse(after);
-  if (error !== undefined) throw new InvalidValueError('option', valueIssues(error.issues, after, 'after'));
+/** Throws `InvalidValueError` unless the option is absent or a cursor. */
+export function assertCursor(cursor: unknown, option: string): void {
+  if (cursor === undefined) return;
+  const { error } = CursorSchema.safeParse(cursor);
+  if (error !== undefined) throw new InvalidValueError('option', valueIssues(error.issues, cursor, option));
 }
 
-function assertSendOptions({ id, policy }: { readonly id?: unknown; readonly policy?: unknown }): void {
+function assertSendOptions(options: { readonly id?: unknown; readonly policy?: unknown }): void {
+  assertOptions(options);
+  const { id, policy } = options;
   if (id !== undefined && typeof id !== 'string') {
     throw new InvalidValueError('id', [{ path: 'id', expected: 'string', received: typeof id }]);
   }

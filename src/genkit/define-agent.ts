@@ -4,6 +4,7 @@ import { AgentCore } from '../agent/agent-core.js';
 import { agentDefinition } from '../agent/definition.js';
 import type { RunConnection } from '../connection/run-connection.js';
 import { silent } from '../connection/watching.js';
+import { assertFunction } from '../errors/options.js';
 import { AgentFlowError, InvalidValueError, isAgentFlowError, toAgentFlowError } from '../errors.js';
 import type { AgentFlow } from './carried-run.js';
 import { observable } from './chat/observed-run.js';
@@ -77,6 +78,7 @@ export function defineAgent<
     Sent
   >;
   const definition = agentDefinition(config);
+  assertFunction(handler ?? null, 'handler');
   assertNameIsFree(ai, definition.name);
   tellOfAbsentTelemetryOnce();
   const core = new AgentCore<

@@ -1,6 +1,6 @@
 /** A Genkit session store for agents of ours: `defineAgent(ai, { store: fromGenkitStore(new FileSessionStore(folder)) })`. */
 import type { SessionStore as GenkitSessionStore } from 'genkit/beta';
-import { assertHas } from '../agent/checks.js';
+import { assertHas } from '../errors/options.js';
 import { type Clock, systemClock } from '../internal/clock.js';
 import { KeyedMutex } from '../internal/keyed-mutex.js';
 import type { SessionStore } from '../session/store.js';

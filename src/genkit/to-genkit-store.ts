@@ -6,7 +6,8 @@ import type {
   SnapshotMutator,
 } from 'genkit/beta';
 import { v4 as uuid } from 'uuid';
-import { assertHas, assertOneOf, assertWhole } from '../agent/checks.js';
+import { assertOneOf, assertWhole } from '../agent/checks.js';
+import { assertHas } from '../errors/options.js';
 import { type Clock, systemClock } from '../internal/clock.js';
 import { type Hold, holdSession } from '../session/lease.js';
 import type { SessionStore } from '../session/store.js';

@@ -2,6 +2,7 @@
 import { AgentFlowError, LeaseLostError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
 import { KeyedMutex } from '../internal/keyed-mutex.js';
+import { inStore } from './in-store.js';
 import { ReleaseWatch, type WaitSignal } from './release-watch.js';
 import type { SessionLease, SessionStore } from './store.js';
 
@@ -126,17 +127,17 @@ class LeaseKeeper {
     if (holder.acquiring !== undefined) await holder.acquiring;
     if (holder.lost) throw new LeaseLostError(holder.sessionId);
     const { sessionId, owner, ttlMs } = holder;
-    const acquiring = this.#store.acquire(sessionId, { owner, ttlMs, takeover });
+    const acquiring = inStore(() => this.#store.acquire(sessionId, { owner, ttlMs, takeover }));
     holder.acquiring = acquiring.catch(() => {});
     const lease = await acquiring;
     holder.acquiring = undefined;
     if (lease === undefined || !holder.lost) return lease;
-    await this.#store.release(lease);
+    await inStore(() => this.#store.release(lease));
     throw new LeaseLostError(sessionId);
   }
 
   async confirm(holder: Holder, lease: SessionLease): Promise<boolean> {
-    const isCurrent = await this.#store.renew(lease, holder.ttlMs);
+    const isCurrent = await inStore(() => this.#store.renew(lease, holder.ttlMs));
     if (!isCurrent) this.lose(holder);
     return isCurrent;
   }

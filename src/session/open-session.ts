@@ -4,6 +4,7 @@ import type { Clock } from '../internal/clock.js';
 import { diff } from '../internal/diff.js';
 import { deepFreeze } from '../internal/freeze.js';
 import { frozenJson } from '../internal/json.js';
+import { inStore } from './in-store.js';
 import { type BusySessionPolicy, type Hold, holdSession } from './lease.js';
 import { ownJson } from './own-values.js';
 import { rebuildRecord, type SessionRecord } from './record.js';
@@ -77,7 +78,8 @@ async function openSaved<State>(store: SessionStore, hold: Hold, options: OpenSe
   const stored = await loadVersion(store, id, version);
   if (stored === undefined) {
     const record = newRecord(rules.create(options.init));
-    await store.save(hold.lease, { expectedVersion: 0, change: { kind: 'checkpoint', record } });
+    const first = { expectedVersion: 0, change: { kind: 'checkpoint', record } } as const;
+    await inStore(() => store.save(hold.lease, first));
     const loadCost = JSON.stringify(record).length;
     const saved = new SavedSession({ store, hold, loadCost, needsCheckpoint: false, keepVersions });
     const session = new OpenSession<State>({ id, version: 1, record, checker: rules, saved });
@@ -105,12 +107,12 @@ export async function loadVersion(
   sessionId: string,
   version: number | undefined,
 ): Promise<StoredSession | undefined> {
-  if (version === undefined) return store.load(sessionId);
+  if (version === undefined) return inStore(() => store.load(sessionId));
   if (typeof version !== 'number')
     throw new InvalidValueError('option', [{ path: 'version', expected: 'a number', received: typeof version }]);
-  const stored = await store.load(sessionId, { version });
+  const stored = await inStore(() => store.load(sessionId, { version }));
   if (stored !== undefined) return stored;
-  if ((await store.load(sessionId)) === undefined) throw noSuchSession();
+  if ((await inStore(() => store.load(sessionId))) === undefined) throw noSuchSession();
   throw new AgentFlowError('VERSION_NOT_FOUND', `The session has no version ${version}, or retention has dropped it`, {
     details: { version },
   });

@@ -3,6 +3,7 @@ import { isAgentFlowError, LeaseLostError } from '../errors.js';
 import { deepFreeze } from '../internal/freeze.js';
 import type { PatchOperation } from '../internal/patch.js';
 import { CheckpointPolicy } from './checkpoint-policy.js';
+import { inStore } from './in-store.js';
 import type { Hold } from './lease.js';
 import { rebuildRecord, type SessionRecord } from './record.js';
 import type { AcceptedInput, SessionChange, SessionStore } from './store.js';
@@ -52,7 +53,7 @@ export class SavedSession {
   /** The version that comes next, if the store has it. Nobody else can have made it while the lease is ours. */
   async recordAfter(version: number): Promise<SessionRecord | undefined> {
     const { sessionId } = this.#hold.lease;
-    const stored = await this.#store.load(sessionId);
+    const stored = await inStore(() => this.#store.load(sessionId));
     if (stored?.head !== version + 1) return undefined;
     if (!(await this.#hold.confirm())) throw new LeaseLostError(sessionId);
     const record = deepFreeze(rebuildRecord(stored));
@@ -77,7 +78,7 @@ export class SavedSession {
 
   async #guarded<T>(write: () => Promise<T>): Promise<T> {
     try {
-      return await write();
+      return await inStore(write);
     } catch (error) {
       if (isAgentFlowError(error) && error.code === 'LEASE_LOST') this.#hold.lose();
       throw error;

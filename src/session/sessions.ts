@@ -1,7 +1,9 @@
 /** Sessions from outside a run: look, list, fork, delete. */
 import type { Artifact } from '../../schemas/index.js';
+import { assertOptions } from '../errors/options.js';
 import { AgentFlowError, InvalidValueError } from '../errors.js';
 import type { Clock } from '../internal/clock.js';
+import { inStore } from './in-store.js';
 import { holdSession } from './lease.js';
 import { frozenState, loadVersion, noSuchSession, type StateRules } from './open-session.js';
 import { passingOwner } from './passing-owner.js';
@@ -56,6 +58,7 @@ export class Sessions<State> {
    * is no number. A state that cannot be read any more is `STORED_STATE_INVALID`.
    */
   async get(sessionId: string, options: { version?: number } = {}): Promise<SessionSnapshot<State> | undefined> {
+    assertOptions(options);
     const stored = await loadVersion(this.#store, sessionId, options.version);
     if (stored === undefined) return undefined;
     const { id, version, parent, createdAt, updatedAt } = stored;
@@ -71,7 +74,9 @@ export class Sessions<State> {
   async list(
     options: { limit?: number; cursor?: string } = {},
   ): Promise<{ sessions: SessionSummary[]; next?: string }> {
-    return this.#store.list(options);
+    assertOptions(options);
+    const store = this.#store;
+    return inStore(() => store.list(options));
   }
 
   /**
@@ -79,6 +84,7 @@ export class Sessions<State> {
    * is not touched. Throws `SESSION_NOT_FOUND`, `VERSION_NOT_FOUND`, or `SESSION_EXISTS` for a `sessionId` that is taken.
    */
   async fork(sessionId: string, options: ForkOptions = {}): Promise<string> {
+    assertOptions(options);
     const store = this.#store;
     const stored = await loadVersion(store, sessionId, options.version);
     if (stored === undefined) throw noSuchSession();
@@ -97,7 +103,8 @@ export class Sessions<State> {
     try {
       await assertFree(store, id);
       const parent = { sessionId, version: stored.version };
-      await store.save(hold.lease, { expectedVersion: 0, change: { kind: 'checkpoint', record }, parent });
+      const first = { expectedVersion: 0, change: { kind: 'checkpoint', record }, parent } as const;
+      await inStore(() => store.save(hold.lease, first));
     } finally {
       await hold.release().catch(() => {});
     }
@@ -106,7 +113,8 @@ export class Sessions<State> {
 
   /** Erases every trace of a session. A run that has it open loses it. False: there was none. */
   async delete(sessionId: string): Promise<boolean> {
-    return this.#store.delete(sessionId);
+    const store = this.#store;
+    return inStore(() => store.delete(sessionId));
   }
 
   get #store(): SessionStore {
@@ -119,6 +127,6 @@ async function assertFree(store: SessionStore, id: unknown): Promise<void> {
   if (typeof id !== 'string' || id === '') {
     throw new InvalidValueError('id', [{ path: 'sessionId', expected: 'a non-empty string', received: typeof id }]);
   }
-  if ((await store.load(id)) === undefined) return;
+  if ((await loadVersion(store, id, undefined)) === undefined) return;
   throw new AgentFlowError('SESSION_EXISTS', 'The id for the new session is already taken');
 }

@@ -110,8 +110,9 @@ export interface SessionStore {
   /**
    * Writes version `expectedVersion + 1`; when it resolves the store has it. Throws `INVALID_VALUE` for what makes no
    * version (a first one that is a patch, a later one with a parent, a value that is not JSON), `LeaseLostError` when the
-   * lease is not the current one, else `SessionConflictError` when the head is another version. Each way nothing is
-   * written. Values are taken at the moment of the call, and what `load` hands out is the caller's own.
+   * lease is not the current one, else `SessionConflictError` when the head is another version, both with the id of the
+   * session. Each way nothing is written. Values are taken at the moment of the call, and what `load` hands out is the
+   * caller's own.
    */
   save(lease: SessionLease, save: SessionSave): Promise<void>;
   /**

@@ -20,7 +20,7 @@ describe('a turn', () => {
     expect([active.isListening, active.steer('a', undefined)]).toEqual([false, false]);
     active.onSteer((input) => heard.push(input));
     expect([active.isListening, active.steer('b', 'id-b'), active.steer('c', undefined)]).toEqual([true, true, true]);
-    active.finishWork();
+    void active.endSteering();
     expect(active.steer('d', 'id-d')).toBe(false);
     expect([heard, active.steeredIds]).toEqual([['b', 'c'], ['id-b']]);
   });

@@ -3,6 +3,7 @@ import { z } from '../../schemas/zod.js';
 import type { AgentConfig } from '../../src/agent/agent.js';
 import { agentDefinition } from '../../src/agent/definition.js';
 import { systemClock } from '../../src/internal/clock.js';
+import { MemorySessionStore } from '../../src/stores/memory.js';
 import { testAgent } from '../support/agents.js';
 import { errorOf } from '../support/waiting.js';
 
@@ -44,6 +45,10 @@ describe('a definition', () => {
     [{ sendPolicy: 7 }, 'sendPolicy', 'number'],
     [{ store: {} }, 'store', 'an object without its methods'],
     [{ store: null }, 'store', 'null'],
+    [{ clock: {} }, 'clock', 'an object without its methods'],
+    [{ migrate: {} }, 'migrate', 'object'],
+    [{ toInput: 'text' }, 'toInput', 'string'],
+    [{ toChunk: null }, 'toChunk', 'null'],
   ])('refuses %o, saying what it expected', (config, path, received) => {
     expect(() => define(config)).toThrow(
       expect.objectContaining({
@@ -51,6 +56,16 @@ describe('a definition', () => {
         kind: 'option',
         issues: [{ path, expected: expect.any(String), received }],
       }),
+    );
+  });
+
+  it.each([
+    [undefined, 'null'],
+    [null, 'null'],
+    ['agent', 'string'],
+  ])('refuses %o as the whole of it', (config, received) => {
+    expect(() => agentDefinition(config as never)).toThrow(
+      expect.objectContaining({ issues: [{ path: 'config', expected: 'an object', received }] }),
     );
   });
 
@@ -122,6 +137,83 @@ describe('a schema that throws instead of judging', () => {
       output: session.state,
     })).open();
     expect((await conn.output()).output).toBe(5);
+  });
+});
+
+describe('null or text where options are to be', () => {
+  const agent = testAgent({ store: new MemorySessionStore() }, async ({ turns }) => {
+    await turns(() => {});
+    return { output: null };
+  });
+  type Use = (options: never) => unknown;
+
+  it.each<[string, Use]>([
+    ['streamBidi', (options) => agent.open(options)],
+    ['attach', (options) => agent.attach('s', options)],
+    ['sessions.get', (options) => agent.sessions.get('s', options)],
+    ['sessions.list', (options) => agent.sessions.list(options)],
+    ['sessions.fork', (options) => agent.sessions.fork('s', options)],
+  ])('%s says what it expected', async (_, use) => {
+    for (const [options, received] of [
+      [null, 'null'],
+      ['s', 'string'],
+    ]) {
+      expect(await errorOf(async () => use(options as never))).toMatchObject({
+        code: 'INVALID_VALUE',
+        issues: [{ path: 'options', expected: 'an object', received }],
+      });
+    }
+  });
+
+  it.each<[string, (conn: ReturnType<typeof agent.open>, options: never) => unknown]>([
+    ['send', (conn, options) => conn.send('x', options)],
+    ['watch', (conn, options) => conn.watch(options)],
+  ])('%s of a connection says what it expected, and nothing has happened', async (_, use) => {
+    const conn = agent.open();
+    for (const [options, received] of [
+      [null, 'null'],
+      [() => {}, 'function'],
+    ]) {
+      expect(await errorOf(() => use(conn, options as never))).toMatchObject({
+        code: 'INVALID_VALUE',
+        issues: [{ path: 'options', expected: 'an object', received }],
+      });
+    }
+    expect(await conn.send('y')).toMatchObject({ turn: 1 });
+    conn.close();
+    await conn.output();
+  });
+
+  it.each([
+    [undefined, {}, 'turn'],
+    [() => {}, null, 'options'],
+  ])('turns(%o, %o) fails the run with what it expected', async (turn, options, path) => {
+    const conn = testAgent({}, async ({ turns }) => {
+      await turns(turn as never, options as never);
+      return { output: null };
+    }).open();
+    conn.close();
+    expect(await conn.done).toMatchObject({ error: { code: 'INVALID_VALUE', issues: [{ path }] } });
+  });
+
+  it('a cursor that is none is refused by whoever would go on after it, saying which option it is', async () => {
+    const conn = agent.open({ sessionId: 'cursors' });
+    const refusal = (path: string) => expect.objectContaining({ issues: [expect.objectContaining({ path })] });
+    expect(() => conn.watch({ after: null as never })).toThrow(refusal('after'));
+    const from = { run: 'r', turn: 1, seq: -1, attempt: 1 };
+    expect(() => agent.attach('cursors', { from })).toThrow(refusal('from.seq'));
+    conn.close();
+    await conn.output();
+  });
+
+  it('a signal that is none is refused by whoever would listen to it', async () => {
+    const conn = agent.open({ sessionId: 'signals' });
+    const options = { signal: new AbortController() as never };
+    const refusal = expect.objectContaining({ issues: [expect.objectContaining({ path: 'signal' })] });
+    expect(() => conn.watch(options)).toThrow(refusal);
+    expect(() => agent.attach('signals', options)).toThrow(refusal);
+    conn.close();
+    await conn.output();
   });
 });
 

@@ -6,7 +6,7 @@ import { AgentFlowError } from '../../src/errors.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { testAgent } from '../support/agents.js';
 import { UnsteadyStore } from '../support/unsteady-store.js';
-import { collect, errorOf, Gate, quiet } from '../support/waiting.js';
+import { collect, collectToError, errorOf, Gate, quiet, stateOf } from '../support/waiting.js';
 
 /** Answers `stay` until the gate opens or it is interrupted; tells what it worked on and what steered it. */
 function agentWithDoor(options: { store?: UnsteadyStore; listens?: boolean; sendPolicy?: SendPolicy } = {}) {
@@ -59,22 +59,76 @@ describe('policies', () => {
     expect((await conn.output()).output).toEqual(['stay', 'stay < left']);
   });
 
-  it('steer tells its sender that the listener threw, by an error of ours; the turn goes on', async () => {
-    const agent = testAgent({ sendPolicy: 'steer' }, async ({ turns }) => {
-      await turns(async (_, turn) => {
-        const heard = new Gate();
-        turn.onSteer(() => {
-          heard.open();
-          throw new TypeError('not now');
+  it.each([
+    [
+      'throws',
+      (error: Error) => {
+        throw error;
+      },
+    ],
+    ['rejects', (error: Error) => Promise.reject(error)],
+  ])('steer: a listener that %s fails its turn at once; what is sent then is answered by the next', async (_, fail) => {
+    const cause = new TypeError('not now');
+    const isTold = new Gate();
+    const gate = new Gate();
+    const heard: string[] = [];
+    const agent = testAgent({ inputSchema: z.string(), sendPolicy: 'steer' }, async ({ turns }) => {
+      await turns(async (input, turn) => {
+        heard.push(input);
+        if (input !== 'stay') return;
+        turn.onSteer((more) => {
+          heard.push(`${input} < ${more}`);
+          return fail(cause);
         });
-        await heard.opened;
+        await new Promise((resolve) => turn.signal.addEventListener('abort', resolve));
+        isTold.open();
+        await gate.opened;
       });
+      return { output: heard };
+    });
+    const conn = agent.open();
+    await conn.send('stay');
+    const sends = [conn.send('left')];
+    await isTold.opened;
+    sends.push(conn.send('right'));
+    gate.open();
+    conn.close();
+    expect(await Promise.all(sends)).toMatchObject([
+      { turn: 1, steered: true },
+      { turn: 2, steered: false },
+    ]);
+    const failure = { code: 'HANDLER_FAILED', cause };
+    expect(await collectToError(conn.receive())).toMatchObject({ chunks: [], error: failure });
+    expect(await conn.done).toMatchObject({ finishReason: 'failed', error: failure });
+    expect(heard).toEqual(['stay', 'stay < left', 'right']);
+  });
+
+  it('steer: the turn lasts until its listener is through, and answers what that fails with', async () => {
+    const gate = new Gate();
+    const agent = testAgent({ streamSchema: z.string(), sendPolicy: 'steer' }, async ({ turns, responder }) => {
+      await turns(
+        async (_, turn) => {
+          const isHeard = new Gate();
+          turn.onSteer(async () => {
+            isHeard.open();
+            await gate.opened;
+            await responder.send('steered');
+            throw new TypeError('afterwards');
+          });
+          await isHeard.opened;
+        },
+        { onError: ({ message }) => responder.send(`sorry, ${message}`) },
+      );
       return { output: null };
     });
     const conn = agent.open();
     await conn.send('stay');
-    expect(await errorOf(conn.send('left'))).toMatchObject({ code: 'HANDLER_FAILED', cause: expect.any(TypeError) });
+    await conn.send('left');
     conn.close();
+    const chunks = collect(conn.receive());
+    expect(await stateOf(chunks)).toBe('pending');
+    gate.open();
+    expect(await chunks).toEqual(['steered', 'sorry, afterwards']);
     expect(await conn.done).toMatchObject({ finishReason: 'stop' });
   });
 

@@ -5,11 +5,12 @@ import { AgentCore } from '../../src/agent/agent-core.js';
 import { agentDefinition } from '../../src/agent/definition.js';
 import type { Launch } from '../../src/agent/launch.js';
 import { AgentFlowError, isAgentFlowError } from '../../src/errors.js';
+import type { Sessions } from '../../src/session/sessions.js';
 import type { RunFeed } from '../../src/session/store.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { launcher, testAgent } from '../support/agents.js';
-import { UnsteadyStore } from '../support/unsteady-store.js';
-import { collectToError, errorOf, quiet } from '../support/waiting.js';
+import { type StoreCall, UnsteadyStore } from '../support/unsteady-store.js';
+import { collect, collectToError, errorOf, quiet } from '../support/waiting.js';
 
 type Args = HandlerArgs<Record<string, unknown>, unknown, unknown>;
 
@@ -175,6 +176,75 @@ describe('a store that fails', () => {
   });
 });
 
+describe('a store of somebody else that throws errors of its own', () => {
+  const vendorError = new TypeError('no route to host');
+  const storeFailed = { code: 'STORE_FAILED', status: 'UNAVAILABLE', cause: vendorError };
+
+  function failingAt(...calls: readonly StoreCall[]) {
+    const store = new UnsteadyStore(new MemorySessionStore());
+    const agent = testAgent({ store }, async ({ session, inputStream }) => {
+      for await (const input of inputStream) await session.updateState({ input });
+      return { output: null };
+    });
+    const fail = () => {
+      store.before = (call) => {
+        if (calls.includes(call)) throw vendorError;
+      };
+    };
+    return { agent, fail };
+  }
+
+  it.each(['acquire', 'load', 'save', 'accept'] as const)('at %s fails the run with STORE_FAILED', async (call) => {
+    const { agent, fail } = failingAt(call);
+    fail();
+    const conn = agent.open();
+    const receipt = errorOf(conn.send('a', { id: 'a' }));
+    conn.close();
+    expect(await errorOf(conn.output())).toMatchObject(storeFailed);
+    expect(await receipt).toMatchObject({ code: 'STORE_FAILED' });
+  });
+
+  it('while the session is open fails an update of its state with STORE_FAILED', async () => {
+    const { agent, fail } = failingAt('save', 'load');
+    const conn = agent.open();
+    await conn.send('a');
+    await quiet();
+    fail();
+    void conn.send('b');
+    conn.close();
+    expect(await errorOf(conn.output())).toMatchObject(storeFailed);
+  });
+
+  it.each<[StoreCall, string, (sessions: Sessions<unknown>) => Promise<unknown>]>([
+    ['load', 'get', (sessions) => sessions.get('s')],
+    ['load', 'get of a version', (sessions) => sessions.get('s', { version: 1 })],
+    ['load', 'fork', (sessions) => sessions.fork('s')],
+    ['acquire', 'fork', (sessions) => sessions.fork('s')],
+    ['save', 'fork', (sessions) => sessions.fork('s')],
+    ['list', 'list', (sessions) => sessions.list()],
+    ['delete', 'delete', (sessions) => sessions.delete('s')],
+  ])('at %s makes sessions.%s reject with STORE_FAILED', async (call, _, use) => {
+    const { agent, fail } = failingAt(call);
+    const conn = agent.open({ sessionId: 's' });
+    conn.close();
+    await conn.output();
+    fail();
+    expect(await errorOf(use(agent.sessions))).toMatchObject(storeFailed);
+  });
+
+  it('makes an attachment reject with STORE_FAILED', async () => {
+    const broken = async (): Promise<never> => {
+      throw vendorError;
+    };
+    const listenForAbort = () => () => {};
+    const feed = { append: broken, read: broken, whenGrown: broken, requestAbort: broken, listenForAbort };
+    const store = Object.assign(new MemorySessionStore(), { feed });
+    const attachment = testAgent({ store }, async () => ({ output: 1 })).attach('s');
+    expect(await errorOf(collect(attachment))).toMatchObject(storeFailed);
+    expect(await errorOf(attachment.abort())).toMatchObject(storeFailed);
+  });
+});
+
 describe('a feed that fails', () => {
   const silent = {
     append: async () => {},
@@ -196,9 +266,8 @@ describe('a feed that fails', () => {
     expect(await ends(() => deaf)).toMatchObject([{ finishReason: 'stop' }, { finishReason: 'stop' }]);
   });
 
-  it('to take up a run fails it, and keeps nobody from its session', async () => {
-    const failed = { finishReason: 'failed', error: { code: 'HANDLER_FAILED', message: 'no ears' } };
-    expect(await ends(deaf)).toMatchObject([failed, failed]);
+  it('to take up a run fails it not either', async () => {
+    expect(await ends(deaf)).toMatchObject([{ finishReason: 'stop' }, { finishReason: 'stop' }]);
   });
 });
 

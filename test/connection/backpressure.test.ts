@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Backpressure } from '../../src/connection/backpressure.js';
 import { Outbox } from '../../src/connection/outbox.js';
 import { AgentFlowError } from '../../src/errors.js';
 import { collect, quiet, standstill, stateOf, take } from '../support/waiting.js';
@@ -20,6 +21,64 @@ function produce(box: Outbox<number>, count: number, inTurns = false): { sent: n
   })();
   return progress;
 }
+
+describe('backpressure', () => {
+  it('has room up to its bound, and one promise for all who wait for more', async () => {
+    const pressure = new Backpressure(2);
+    pressure.add();
+    expect([pressure.hasRoom, pressure.whenRoom()]).toEqual([true, undefined]);
+    pressure.add();
+    pressure.add();
+    const room = pressure.whenRoom();
+    expect([pressure.hasRoom, pressure.whenRoom() === room]).toEqual([false, true]);
+    pressure.remove();
+    expect(await stateOf(room ?? Promise.resolve())).toBe('pending');
+    pressure.remove();
+    await room;
+    expect(pressure.hasRoom).toBe(true);
+  });
+
+  it('is let go without room, and then builds up again', async () => {
+    const pressure = new Backpressure(1);
+    pressure.add();
+    const room = pressure.whenRoom();
+    pressure.release();
+    await room;
+    expect(pressure.hasRoom).toBe(false);
+    const again = pressure.whenRoom();
+    pressure.clear();
+    await again;
+    expect([pressure.hasRoom, pressure.whenRoom()]).toEqual([true, undefined]);
+  });
+
+  type Step = 'readerCame' | 'readerLeft' | 'awaitOutput' | 'closeInput';
+  it.each<[boolean, readonly Step[]]>([
+    [false, []],
+    [true, ['awaitOutput']],
+    [false, ['closeInput']],
+    [false, ['readerCame', 'readerLeft', 'closeInput']],
+    [false, ['readerCame', 'awaitOutput', 'closeInput']],
+    [false, ['readerCame', 'awaitOutput', 'readerLeft']],
+    [true, ['readerCame', 'awaitOutput', 'readerLeft', 'closeInput']],
+    [true, ['readerCame', 'readerLeft', 'awaitOutput']],
+    [false, ['awaitOutput', 'readerCame', 'readerCame', 'readerLeft', 'closeInput']],
+  ])('is for nobody: %s, after %o', (expected, steps) => {
+    const pressure = new Backpressure(1);
+    for (const step of steps) pressure[step]();
+    expect(pressure.isForNobody).toBe(false);
+    pressure.add();
+    expect(pressure.isForNobody).toBe(expected);
+  });
+
+  it('throws a thousand times beyond the bound, and counts nothing then', () => {
+    const pressure = new Backpressure(1);
+    for (let chunk = 0; chunk < 1_000; chunk++) pressure.add();
+    for (let more = 0; more < 2; more++)
+      expect(() => pressure.add()).toThrow(expect.objectContaining({ code: 'CHUNK_BUFFER_FULL' }));
+    pressure.remove();
+    pressure.add();
+  });
+});
 
 describe('a producer nobody reads', () => {
   it.each([1, 2, 3, 1_024])('stops with exactly %i chunks waiting', async (bound) => {

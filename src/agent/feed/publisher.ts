@@ -77,14 +77,14 @@ export class Publisher<Stream> implements LogFollower, AbortListener {
   #isBusy = false;
   #appending: Promise<unknown> | undefined;
   #cancelTimer: (() => void) | undefined;
-  #stopListening: () => void;
+  #stopListening: () => void = () => {};
   #isOver = false;
 
   constructor(parts: PublisherParts<Stream>) {
     this.#parts = parts;
     this.#next = parts.log.start;
     parts.log.follower = this;
-    this.#stopListening = parts.feed.listenForAbort(parts.lease, this);
+    this.#listen();
     if (parts.log.end > this.#next.index) this.logGrew();
   }
 
@@ -101,11 +101,19 @@ export class Publisher<Stream> implements LogFollower, AbortListener {
   }
 
   onDeaf(): void {
-    const { clock, feed, lease } = this.#parts;
     const [retryMs = gatherMs] = retriesMs.slice(-1);
-    this.#stopListening = clock.after(retryMs, () => {
-      if (!this.#isOver) this.#stopListening = feed.listenForAbort(lease, this);
+    this.#stopListening = this.#parts.clock.after(retryMs, () => {
+      if (!this.#isOver) this.#listen();
     });
+  }
+
+  #listen(): void {
+    const { feed, lease } = this.#parts;
+    try {
+      this.#stopListening = feed.listenForAbort(lease, this);
+    } catch {
+      this.onDeaf();
+    }
   }
 
   /**

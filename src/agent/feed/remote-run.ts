@@ -5,6 +5,7 @@ import { expired, isAfter, isGapAfter, leftAtOnce } from '../../connection/watch
 import { errorFromJson } from '../../errors/from-json.js';
 import { AgentFlowError, InvalidValueError, LeaseLostError } from '../../errors.js';
 import type { Clock } from '../../internal/clock.js';
+import { inStore } from '../../session/in-store.js';
 import { passingOwner } from '../../session/passing-owner.js';
 import type { FeedPage, RunFeed, SessionStore } from '../../session/store.js';
 import type { AttachedRun } from './attached-run.js';
@@ -46,7 +47,7 @@ export class RemoteRun<Stream> implements AttachedRun<Stream> {
     let wasSilent = false;
     for (;;) {
       // Again, when a run goes on that was asleep until its lease had expired.
-      if (!isAsked) isAsked = await feed.requestAbort(sessionId, run, textOf(reason));
+      if (!isAsked) isAsked = await inStore(() => feed.requestAbort(sessionId, run, textOf(reason)));
       const { page, end } = await this.#readEnd();
       if (end !== undefined) return end;
       wasSilent = page?.end === 0 || (wasSilent && page === undefined);
@@ -113,7 +114,7 @@ export class RemoteRun<Stream> implements AttachedRun<Stream> {
 
   #read(from: number, limit: number): Promise<FeedPage | undefined> {
     const { feed, sessionId, run } = this.#parts;
-    return feed.read(sessionId, { run, from, limit });
+    return inStore(() => feed.read(sessionId, { run, from, limit }));
   }
 
   /** How the run ended, if it has said so; else where it is. */
@@ -133,8 +134,9 @@ export class RemoteRun<Stream> implements AttachedRun<Stream> {
   /** Makes sure that a run whose lease has expired cannot go on. False: it does. */
   async #isFencedOff(): Promise<boolean> {
     const { store, sessionId, leaseTtlMs } = this.#parts;
-    const lease = await store.acquire(sessionId, { owner: passingOwner(uuid()), ttlMs: leaseTtlMs });
-    if (lease !== undefined) await store.release(lease);
+    const owner = passingOwner(uuid());
+    const lease = await inStore(() => store.acquire(sessionId, { owner, ttlMs: leaseTtlMs }));
+    if (lease !== undefined) await inStore(() => store.release(lease));
     return lease !== undefined || (await this.#read(0, 1))?.isHeld !== true;
   }
 

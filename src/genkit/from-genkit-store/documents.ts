@@ -1,8 +1,8 @@
 /** A Genkit session store as a place for documents under keys, which is all of it that keeps what it promises. */
 import { createHash } from 'node:crypto';
 import type { SessionStore as GenkitSessionStore } from 'genkit/beta';
-import { AgentFlowError, isAgentFlowError } from '../../errors.js';
 import type { Clock } from '../../internal/clock.js';
+import { inStore } from '../../session/in-store.js';
 
 /** JSON documents, each a snapshot of its own. */
 export class GenkitDocuments {
@@ -52,13 +52,4 @@ const versionSeparator = '-';
 /** The key of a document that hangs by the one of a key. */
 export function versionKey(key: string, version: number): string {
   return `${key}${versionSeparator}${version}`;
-}
-
-async function inStore<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    if (isAgentFlowError(cause)) throw cause;
-    throw new AgentFlowError('STORE_FAILED', "Genkit's session store failed", { cause });
-  }
 }

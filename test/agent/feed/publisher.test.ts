@@ -335,6 +335,21 @@ describe('the end of a run', () => {
 });
 
 describe('the wish that a run end', () => {
+  test('is listened for again when the store would not listen', async () => {
+    const clock = new ManualClock();
+    const feed = new RecordingFeed();
+    const listen = feed.listenForAbort.bind(feed);
+    feed.listenForAbort = () => {
+      throw new TypeError('no ears');
+    };
+    new Publisher({ feed, lease, log: new ChunkLog<string>(10), keep, clock, connection: nobody });
+    feed.listenForAbort = listen;
+    clock.advance(1_999);
+    expect(feed.listeners.size).toBe(0);
+    clock.advance(1);
+    expect(feed.listeners.size).toBe(1);
+  });
+
   test('reaches it, until it has ended', async () => {
     const { publisher: one, feed, aborts } = publisher();
     expect(feed.listeners.size).toBe(1);
