@@ -44,7 +44,10 @@ class LongestFirst implements TestSequencer {
 
 const common = {
   pool: 'forks',
-  testTimeout: 20_000,
+  // Bounds for what hangs, far from what anything takes: a machine that is slow or busy fails nothing.
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+  expect: { poll: { timeout: 20_000 } },
 } as const;
 const resolve = { tsconfigPaths: true };
 

@@ -248,7 +248,7 @@ describe('the house', () => {
 });
 
 describe('the tests', () => {
-  it.each(Object.entries(testRules))('%s', { timeout: 60_000 }, (_, rule) => {
+  it.each(Object.entries(testRules))('%s', { timeout: 180_000 }, (_, rule) => {
     expect(rule(readHouse('test'))).toEqual([]);
   });
 });

@@ -67,7 +67,7 @@ function headingsOf(page: string): string[] {
 }
 
 describe('the prose', () => {
-  it('has TypeScript that compiles', { timeout: 180_000 }, () => {
+  it('has TypeScript that compiles', { timeout: 300_000 }, () => {
     expect(blocks.size).toBeGreaterThan(3);
     expect(complaints()).toEqual([]);
   });
@@ -83,7 +83,7 @@ describe('the prose', () => {
 });
 
 describe('the README', () => {
-  it('has an example that runs', { timeout: 60_000 }, async () => {
+  it('has an example that runs', { timeout: 180_000 }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'genkitx-agent-readme-'));
     const [[, example = ''] = []] = blocks;
     mkdirSync(join(folder, 'src'));

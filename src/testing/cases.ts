@@ -65,9 +65,12 @@ async function dispose(given: Disposable): Promise<void> {
   await given.dispose?.();
 }
 
+/** In milliseconds, at least. */
+export const betweenQuestionsMs = 2;
+
 /** For a case that asks until the answer is another: without a pause it would take the processor from whoever makes it so. */
 export function betweenQuestions(): Promise<void> {
-  return new Promise((resolve) => void systemClock.after(2, resolve, { keepAlive: true }));
+  return new Promise((resolve) => void systemClock.after(betweenQuestionsMs, resolve, { keepAlive: true }));
 }
 
 function badSkip(name: string, expected: string, received: string): InvalidValueError {

@@ -1,6 +1,6 @@
 /** Attaching to a run that really is in another process. */
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { LeaseLostError } from '../../src/errors.js';
 import { refused } from '../../src/testing/session-store/case.js';
 import { openStore } from '../support/shared-stores.js';
@@ -81,11 +81,14 @@ for (const { kind, absent, find } of storePlaces) {
         const events = attachment[Symbol.asyncIterator]();
         await take(events, 5);
         await worker.kill();
-        expect(await store.acquire(session, { owner: 'next', ttlMs: 1_000 })).toBeUndefined();
+        const acquire = vi.spyOn(store, 'acquire');
         const [end, { chunks, error }] = await Promise.all([attachment.abort(), seen(rest(events))]);
         expect(chunks).toEqual([]);
         expect(error).toBeInstanceOf(LeaseLostError);
         expect(end).toMatchObject({ sessionId: session, finishReason: 'failed', error: { code: 'LEASE_LOST' } });
+        // It asked for the lease until there was none, and took it from nobody.
+        expect(acquire).toHaveBeenCalled();
+        for (const [, options] of acquire.mock.calls) expect(options.takeover ?? false).toBe(false);
         const connection = agent.open({ sessionId: session });
         await connection.send(['back']);
         await connection[Symbol.asyncDispose]();
@@ -99,7 +102,7 @@ for (const { kind, absent, find } of storePlaces) {
         const { worker, agent } = await inMidTurn(1_500);
         const attachment = agent.attach(session);
         await take(attachment[Symbol.asyncIterator](), 5);
-        worker.freeze();
+        await worker.freeze();
         const end = await attachment.abort();
         expect(end).toMatchObject({ finishReason: 'failed', error: { code: 'LEASE_LOST' } });
         worker.thaw();

@@ -65,6 +65,17 @@ describe('a run of another process', () => {
     expect(await watching).toMatchObject({ chunks: ['a', '|'], error: undefined });
   });
 
+  test('that has lost its session ends at its next word, long before its lease would be renewed', async () => {
+    const { open, here } = pair({ leaseTtlMs: 600_000 });
+    const next = here.hold('b');
+    const connection = here.open({ sessionId });
+    await connection.send(['a', 'b']);
+    expect(await open().acquire(sessionId, { owner: 'next', ttlMs: 60_000, takeover: true })).toBeDefined();
+    next.resolve();
+    expect(await connection.done).toMatchObject({ finishReason: 'failed', error: { code: 'LEASE_LOST' } });
+    expect(await here.stopped).toBeInstanceOf(LeaseLostError);
+  });
+
   test('that says nothing at all ends for those who watch it', async () => {
     const { here, there } = pair();
     const connection = here.open({ sessionId });
@@ -414,12 +425,16 @@ describe('a run whose process has died', () => {
 
   test('before it has said anything ends in the same way', async () => {
     const { open } = pair();
-    const store = open();
+    const [store, other] = [open(), open()];
     await store.release(await create(store, sessionId));
-    const there = talker(open(), { leaseTtlMs: 1_000 });
-    expect(await store.acquire(sessionId, { owner: 'dead', ttlMs: 1_000 })).toBeDefined();
-    const attachment = there.attach(sessionId);
-    const [{ error }, end] = await Promise.all([seen(attachment), attachment.abort()]);
+    const lease = await store.acquire(sessionId, { owner: 'dead', ttlMs: 60_000 });
+    if (lease === undefined) throw new AgentFlowError('SESSION_BUSY', 'The session is held');
+    const waits = vi.spyOn(other.feed, 'whenGrown');
+    const attachment = talker(other, { leaseTtlMs: 1_000 }).attach(sessionId);
+    const ends = Promise.all([seen(attachment), attachment.abort()]);
+    await eventually(async () => waits.mock.calls.length >= 2 || undefined, 'expected both to wait for its words');
+    await store.renew(lease, 1);
+    const [{ error }, end] = await ends;
     expect(error).toBeInstanceOf(LeaseLostError);
     expect(end).toMatchObject({ finishReason: 'failed', error: { code: 'LEASE_LOST' } });
   });

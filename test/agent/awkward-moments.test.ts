@@ -344,18 +344,18 @@ describe('values', () => {
   });
 });
 
-it('10,000 sessions are listed while more are made: none is missed, none comes twice', async () => {
+it('3,000 sessions are listed while more are made: none is missed, none comes twice', async () => {
   const agent = listing(new MemorySessionStore());
   const make = async (from: number, to: number) => {
     const runs = Array.from({ length: to - from }, (_, index) => agent.open({ sessionId: `n${from + index}` }));
     for (const run of runs) run.close();
     await Promise.all(runs.map((run) => run.output()));
   };
-  await make(0, 9_000);
-  const making = make(9_000, 10_000);
+  await make(0, 2_700);
+  const making = make(2_700, 3_000);
   const listed: string[] = [];
   for (let cursor: string | undefined; ; ) {
-    const page = await agent.sessions.list({ limit: 500, ...(cursor === undefined ? {} : { cursor }) });
+    const page = await agent.sessions.list({ limit: 150, ...(cursor === undefined ? {} : { cursor }) });
     listed.push(...page.sessions.map(({ id }) => id));
     cursor = page.next;
     if (cursor === undefined) break;
@@ -363,5 +363,5 @@ it('10,000 sessions are listed while more are made: none is missed, none comes t
   }
   await making;
   expect(new Set(listed).size).toBe(listed.length);
-  expect(listed.filter((id) => Number(id.slice(1)) < 9_000)).toHaveLength(9_000);
+  expect(listed.filter((id) => Number(id.slice(1)) < 2_700)).toHaveLength(2_700);
 });

@@ -12,7 +12,7 @@ import { type GenkitProviderOptions, genkitProvider } from '../../src/genkit/gen
 import { testBackend } from '../../src/testing/backend-suite.js';
 import { modelUnderTest } from '../support/genkit-models.js';
 import { type Call, noting } from '../support/loop.js';
-import { errorOf, quiet } from '../support/waiting.js';
+import { errorOf, Gate } from '../support/waiting.js';
 
 type Answer = Partial<GenerateResponseData> & { readonly chunks?: readonly string[] };
 
@@ -190,9 +190,14 @@ describe('genkitProvider', () => {
   test('an interrupt while tools run leaves a conversation the model accepts', async () => {
     const journal = new MemoryToolJournal();
     const { provider, requests } = model(calling({ name: 'f', ref: 'r1' }), said('I see.'), said('Go on.'));
-    const session = await startSession(provider(), { handler: () => new Promise(() => {}), journal });
+    const working = new Gate();
+    const handler = () => {
+      working.open();
+      return new Promise(() => {});
+    };
+    const session = await startSession(provider(), { handler, journal });
     const first = session.message('one');
-    await quiet();
+    await working.opened;
     session.interrupt();
     expect(await first).toMatchObject({ limit: 'interrupted' });
     expect(await session.message('two')).toMatchObject({ text: 'I see.\nGo on.' });

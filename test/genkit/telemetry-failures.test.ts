@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { onceInAWhile, tellOfAbsentTelemetryOnce } from '../../src/genkit/telemetry-failures.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
 import { built } from '../support/built.js';
-import { freePort } from '../support/free-port.js';
+import { refusingPort } from '../support/free-port.js';
 import { createSandbox, type Sandbox } from '../support/genkit-sandbox.js';
 import { Program } from '../support/program.js';
 
@@ -89,7 +89,7 @@ describe('Genkit’s logger', () => {
   );
 });
 
-describe('a program in dev whose telemetry server is away', { timeout: 60_000 }, () => {
+describe('a program in dev whose telemetry server is away', { timeout: 120_000 }, () => {
   let sandbox: Sandbox;
   beforeAll(() => {
     sandbox = createSandbox();
@@ -99,10 +99,10 @@ describe('a program in dev whose telemetry server is away', { timeout: 60_000 },
   const file = built('test/support/fixtures/absent-telemetry.ts');
 
   /** A server that is away: a port where nobody listens, and one that `fetch` does not even try. */
-  const addresses = { 'refuses connections': freePort, 'is refused by fetch': async () => 9 };
+  const addresses = { 'refuses connections': refusingPort, 'is refused by fetch': 9 };
 
-  async function started(kind: 'flow' | 'agent', port: () => Promise<number>, first: string[] = []): Promise<Program> {
-    const env = { GENKIT_ENV: 'dev', GENKIT_TELEMETRY_SERVER: `http://127.0.0.1:${await port()}` };
+  function started(kind: 'flow' | 'agent', port: number, first: string[] = []): Program {
+    const env = { GENKIT_ENV: 'dev', GENKIT_TELEMETRY_SERVER: `http://127.0.0.1:${port}` };
     const imports = first.flatMap((name) => ['--import', name]);
     return new Program(process.execPath, [...imports, file, kind], { cwd: sandbox.project, env });
   }
@@ -111,7 +111,7 @@ describe('a program in dev whose telemetry server is away', { timeout: 60_000 },
 
   describe.each(Object.entries(addresses))('since it %s', (_, port) => {
     test('drowns in its own log with Genkit alone', async () => {
-      await using program = await started('flow', port);
+      await using program = started('flow', port);
       program.write('one\n');
       expect(await program.exited).toMatchObject({ code: 3 });
       expect(logOf(program).filter((line) => line === 'log: Failed to export logs').length).toBeGreaterThan(250);
@@ -121,7 +121,7 @@ describe('a program in dev whose telemetry server is away', { timeout: 60_000 },
       ['says so once with an agent of ours, answers, keeps its own log, and ends when it is told', []],
       ['also where a plugin has loaded Genkit’s other build first', ['@genkit-ai/express']],
     ])('%s', async (_, first) => {
-      await using program = await started('agent', port, first);
+      await using program = started('agent', port, first);
       program.write('one\n');
       await program.until('log: Failed to ');
       const turns = Array.from({ length: 20 }, (_, turn) => `turn ${turn}`);

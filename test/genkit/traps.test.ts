@@ -6,6 +6,7 @@ import { genkit, z } from 'genkit';
 import { describe, expect, test } from 'vitest';
 import { type AgentHandler, defineAgent, type GenkitAgent } from '../../src/index.js';
 import { Deferred } from '../../src/internal/deferred.js';
+import { standstill } from '../support/waiting.js';
 
 const ai = genkit({});
 let count = 0;
@@ -183,7 +184,7 @@ describe('traps of the runtime', () => {
     });
     const connection = eager.streamBidi();
     await connection.send('go');
-    await expect.poll(() => sent).toBe(1_024);
+    expect(await standstill(() => sent)).toBe(1_024);
     expect(await collect(connection.receive())).toHaveLength(200_000);
     connection.close();
   });
@@ -318,12 +319,14 @@ describe('traps of the runtime', () => {
 
   test.each(['returns early', 'is aborted'])('a caller’s own input stream is closed when the run %s', async (how) => {
     const controller = new AbortController();
-    let closed = 0;
+    const closed = new Deferred<void>();
+    let closings = 0;
     const source: AsyncIterable<unknown> = {
       [Symbol.asyncIterator]: () => ({
         next: () => new Promise(() => {}),
         return: async () => {
-          closed += 1;
+          closings += 1;
+          closed.resolve();
           return { value: undefined, done: true };
         },
       }),
@@ -336,7 +339,8 @@ describe('traps of the runtime', () => {
     await leaving.flow
       .run(undefined, { inputStream: source, abortSignal: controller.signal } as object)
       .catch(() => {});
-    await expect.poll(() => closed).toBe(1);
+    await closed.promise;
+    expect(closings).toBe(1);
   });
 
   test('a caller is told the trace', async () => {

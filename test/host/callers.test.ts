@@ -331,7 +331,7 @@ describe('what is refused', () => {
 });
 
 describe('many agents', () => {
-  it('ten thousand of them start, answer, chat in pairs and stop', { timeout: 60_000 }, async () => {
+  it('ten thousand of them start, answer, chat in pairs and stop', { timeout: 180_000 }, async () => {
     const { host } = harness();
     const names = Array.from({ length: 10_000 }, (_, index) => `agent ${index}`);
     const echo = {

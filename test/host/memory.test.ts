@@ -438,7 +438,7 @@ describe('an agent that dies', () => {
 
 describe('kill -9', () => {
   it('loses nothing: state, session, queue in order, results, halted, the turn in flight', {
-    timeout: 60_000,
+    timeout: 180_000,
   }, async () => {
     await afterKill([child], 'in flight\n', async (path, output) => {
       const refs = refsIn(output);
@@ -469,7 +469,9 @@ describe('kill -9', () => {
     });
   });
 
-  it('fails the turn in flight where that is the policy, and goes on with the queue', { timeout: 60_000 }, async () => {
+  it('fails the turn in flight where that is the policy, and goes on with the queue', {
+    timeout: 180_000,
+  }, async () => {
     await afterKill([child], 'in flight\n', async (path, output) => {
       const refs = refsIn(output);
       const store = new SqliteSessionStore({ path });
@@ -490,7 +492,7 @@ describe('kill -9', () => {
     });
   });
 
-  it('does not repeat the tool calls that the turn in flight had completed', { timeout: 60_000 }, async () => {
+  it('does not repeat the tool calls that the turn in flight had completed', { timeout: 180_000 }, async () => {
     await afterKill([toolsChild, 'calls.txt'], 'in the second\n', async (path, output) => {
       const calls = join(path, '..', 'calls.txt');
       expect(readFileSync(calls, 'utf8')).toBe('first\nsecond\n');

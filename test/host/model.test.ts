@@ -361,7 +361,7 @@ const steps = [
 ];
 
 describe('the host against its model', () => {
-  it('does the same in every interleaving', { timeout: 60_000 }, async () => {
+  it('does the same in every interleaving', { timeout: 180_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.commands(steps, { maxCommands: 60, size: 'max' }), async (commands) => {
         const real = new Real();

@@ -7,7 +7,8 @@ import { bedrockAgentCoreProvider } from '../../src/providers/bedrock-agentcore.
 import { claudeManagedAgentsProvider } from '../../src/providers/claude-managed-agents.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
 import { eventFrames } from '../support/aws-event-stream.js';
-import { Gate, quiet, stateOf } from '../support/waiting.js';
+import { until } from '../support/scripted-cli.js';
+import { Gate, quiet } from '../support/waiting.js';
 import { type WireReply, type WireRequest, WireServer } from '../support/wire-server.js';
 
 type Event = { readonly type: string; readonly id: string } & Readonly<Record<string, unknown>>;
@@ -150,8 +151,16 @@ describe('what was sent and not answered', () => {
       const provider = claudeManagedAgentsProvider({ client, agent: 'agent_1', environmentId: 'env_1' });
       const { calls, handler } = weather();
       const work = runSession(provider, { prompt: 'How is the weather?', handler, clock });
-      while ((await stateOf(work)) === 'pending') clock.advance(500);
-      expect(await work).toMatchObject({ terminal: 'end_turn', turns: 2, finalText: 'The sky is blue.' });
+      let isOver = false;
+      const over = work.finally(() => {
+        isOver = true;
+      });
+      // Not faster than the server answers.
+      await until(() => {
+        clock.advance(500);
+        return isOver;
+      });
+      expect(await over).toMatchObject({ terminal: 'end_turn', turns: 2, finalText: 'The sky is blue.' });
       expect(calls).toHaveLength(1);
       for (const type of ['user.message', 'user.custom_tool_result'])
         expect(agent.events.filter((event) => event.type === type)).toHaveLength(1);

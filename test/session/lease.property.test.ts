@@ -14,6 +14,7 @@ import { ErraticStore, type Fate, fates } from '../support/erratic-store.js';
 import { openTestSession } from '../support/sessions.js';
 
 const leaseTtlMs = 900;
+const mostTimes = 5;
 const State = z.object({ turns: z.array(z.object({ name: z.string(), after: z.array(z.string()) })).default([]) });
 type State = z.infer<typeof State>;
 
@@ -248,8 +249,11 @@ it('every answered turn is there, once, and every turn had seen all before it; n
   };
   const runs = fc.array(fc.array(run, { maxLength: 3 }), { minLength: 3, maxLength: 3 });
   const events = fc.array(event, { maxLength: 250, size: 'max' });
-  await fc.assert(fc.asyncProperty(runs, events, property), { numRuns: Number(process.env.RUNS ?? 300) });
-  // Only these may end a turn or a run, and all of them did.
   const errors = ['LEASE_LOST', 'SESSION_BUSY', 'SESSION_CONFLICT', 'STORE_FAILED'];
-  expect([...met.keys()].sort()).toEqual([...errors, 'answered', 'kept and not answered']);
+  const toMeet = [...errors, 'answered', 'kept and not answered'];
+  // What is rare may not come the first time.
+  for (let times = 0; times < mostTimes && met.size < toMeet.length; times++)
+    await fc.assert(fc.asyncProperty(runs, events, property), { numRuns: Number(process.env.RUNS ?? 300) });
+  // Only these may end a turn or a run, and all of them did.
+  expect([...met.keys()].sort()).toEqual(toMeet);
 });

@@ -188,7 +188,7 @@ describe('waiting for a session', () => {
       throw new TypeError('no luck');
     };
     await first.release();
-    expect(await errorOf(broken)).toBeInstanceOf(TypeError);
+    expect(await errorOf(broken)).toMatchObject({ code: 'STORE_FAILED', cause: expect.any(TypeError) });
     expect((await waiting).lease.owner).toBe('three');
   });
 

@@ -11,8 +11,12 @@ import { SqliteSessionStore } from '../../src/stores/sqlite.js';
 import { StoreCheckpointSaver } from '../support/checkpoint-saver.js';
 import { PostgresServer } from '../support/postgres-server.js';
 
-// It expects a runner whose functions are everywhere.
-Object.assign(globalThis, { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it });
+// It expects a runner whose functions are everywhere; other files in this process do not.
+const runner = { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it };
+Object.assign(globalThis, runner);
+afterAll(() => {
+  for (const name of Object.keys(runner)) Reflect.deleteProperty(globalThis, name);
+});
 
 validate({
   checkpointerName: 'memory',

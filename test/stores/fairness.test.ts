@@ -10,8 +10,11 @@ import { storePlaces } from '../support/store-places.js';
 
 const worker = bundled('test/support/fixtures/queue-worker.ts');
 const runs = 20;
-/** By rights it is one; a machine that is busy may keep somebody from hearing of a release for longer than it is kept. */
-const longestStreak = 5;
+/**
+ * So many of the turns at least follow one of the other process. By rights all do; a machine that is busy may keep somebody
+ * from hearing of a release for longer than it is kept. Where nothing is kept it is about half of them, or fewer.
+ */
+const leastTurnsTaken = 0.7;
 
 for (const { kind, absent, find } of storePlaces.filter((one) => one.kind !== 'sqlite')) {
   describe.skipIf(absent !== undefined)(absent === undefined ? kind : `${kind} (skipped: ${absent})`, () => {
@@ -44,19 +47,10 @@ for (const { kind, absent, find } of storePlaces.filter((one) => one.kind !== 's
         Math.min(turns.lastIndexOf('a'), turns.lastIndexOf('b')),
       );
       expect(bothWaited.length).toBeGreaterThan(runs);
-      expect(Math.max(...streaks(bothWaited))).toBeLessThanOrEqual(longestStreak);
+      const taken = bothWaited.slice(1).filter((name, index) => name !== bothWaited[index]);
+      expect(taken.length / (bothWaited.length - 1), turns.join('')).toBeGreaterThan(leastTurnsTaken);
     }, 90_000);
   });
-}
-
-/** How often the same came one after another. */
-function streaks(names: readonly string[]): number[] {
-  const lengths: number[] = [];
-  for (const [index, name] of names.entries()) {
-    if (index > 0 && names[index - 1] === name) lengths.push((lengths.pop() ?? 0) + 1);
-    else lengths.push(1);
-  }
-  return lengths;
 }
 
 async function eventuallyAll<T>(ask: () => Promise<T | undefined>): Promise<T> {
@@ -64,7 +58,7 @@ async function eventuallyAll<T>(ask: () => Promise<T | undefined>): Promise<T> {
     try {
       return await eventually(ask);
     } catch (error) {
-      if (attempt === 6) throw error;
+      if (attempt === 3) throw error;
     }
   }
 }

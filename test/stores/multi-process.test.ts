@@ -1,7 +1,6 @@
 /** One session, many processes, through the agent that its users have: what dies or freezes takes nothing with it. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SessionStore } from '../../src/session/store.js';
-import { eventually } from '../../src/testing/session-store/case.js';
 import { openStore } from '../support/shared-stores.js';
 import { type StorePlace, storePlaces } from '../support/store-places.js';
 import { checkedLog, TurnWorker } from '../support/turn-workers.js';
@@ -67,10 +66,8 @@ for (const { kind, absent, find } of storePlaces) {
         const turn = await victim.hold('id');
         await victim.kill();
         workers.push(start('e'));
-        const found = await eventually(async () => {
-          await someoneSaves(others(victim));
-          return logged(turn);
-        });
+        let found = await logged(turn);
+        for (; found === undefined; found = await logged(turn)) await someoneSaves(others(victim));
         expect(found.by).not.toBe(victim.name);
         workers = others(victim);
       },
@@ -82,9 +79,10 @@ for (const { kind, absent, find } of storePlaces) {
       async (how) => {
         const [frozen = expect.fail()] = workers;
         const turn = await frozen.hold(how);
-        frozen.freeze();
-        // What is said first may be of a turn that was had before.
-        await Promise.any(others(frozen).map((worker) => worker.untilSaved().then(() => worker.untilSaved())));
+        await frozen.freezeBetweenSteps();
+        // Not by what the others say, which may be of turns that were had before.
+        const before = (await log()).length;
+        while ((await log()).length === before) await someoneSaves(others(frozen));
         frozen.thaw();
         frozen.go();
         expect(await frozen.untilFailed(turn)).toBe('LEASE_LOST');

@@ -85,7 +85,7 @@ describe('PGlite, every case with a tenant of its own', () => {
   beforeAll(async () => {
     client = await PGlite.create();
     await new PostgresSessionStore({ client }).migrate();
-  }, 60_000);
+  }, 120_000);
   afterAll(() => client.close());
   testSessionStore({
     test,

@@ -1,13 +1,13 @@
-import { spawn } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { built } from './built.js';
 import { flowRun, type GenkitCli, startGenkitCli } from './genkit-cli.js';
 import { isRunning, poll } from './genkit-sandbox.js';
+import { Program } from './program.js';
 
 const app = built('test/support/fixtures/bidi-flow-app.ts');
 // Whoever starts a CLI may have to wait for other test files that are starting one.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const command = ['node', app];
 
@@ -54,7 +54,7 @@ describe('the real genkit-cli against a bidi flow', () => {
     expect(await run.result).toEqual({ turns: 2, last: 'yo two' });
     await expect(run.send({ text: 'late' })).rejects.toThrow('404');
 
-    const { root } = await cli.trace(run.traceId);
+    const { root } = await cli.trace(run.traceId, (trace) => trace.root.children.length === 2);
     expect(root).toMatchObject({ name: 'echo', attributes: { 'genkit:key': '/flow/echo' } });
     expect(root.children.map((span) => [span.name, span.attributes['genkit:output']])).toEqual([
       ['turn-1', '"yo one"'],
@@ -86,17 +86,14 @@ it('leaves no process behind when the test process is killed', async () => {
   const script = `
     import { startGenkitCli } from ${JSON.stringify(harness.href)};
     const cli = await startGenkitCli({ command: ${JSON.stringify(command)} });
-    console.log(await cli.appPid());
-    await cli.streamBidi('/flow/echo', { greeting: 'held open' });`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script]);
-  const printed = await new Promise<string>((resolve) => {
-    child.stdout.setEncoding('utf8').once('data', resolve);
-    child.stderr.setEncoding('utf8').once('data', resolve);
-  });
-  const pid = Number(printed);
+    await cli.streamBidi('/flow/echo', { greeting: 'held open' });
+    console.log('The app is', await cli.appPid(), 'now');`;
+  await using harnessed = new Program(process.execPath, ['--input-type=module', '-e', script]);
+  await harnessed.until(' now\n');
+  const pid = Number(/The app is (\d+) now/.exec(harnessed.output)?.[1]);
   expect(isRunning(pid)).toBe(true);
-  child.kill('SIGKILL');
-  await poll('the app is gone', 5_000, async () => !isRunning(pid) || undefined);
+  harnessed.signal('SIGKILL');
+  await poll('the app is gone', 60_000, async () => !isRunning(pid) || undefined);
 });
 
 describe('genkit flow:run', () => {

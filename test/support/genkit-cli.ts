@@ -17,7 +17,7 @@ import {
   createSandbox,
   endProcesses,
   Fatal,
-  freePort,
+  freeUiPort,
   oneStartAtATime,
   poll,
   type Sandbox,
@@ -37,7 +37,7 @@ export interface GenkitCliOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** An action key to wait for, for an app that connects before it has defined all (say, with a top-level await). */
   readonly waitFor?: string;
-  /** How long the start may take; 30 s by default. */
+  /** How long the start may take; 60 s by default. */
   readonly startMs?: number;
 }
 
@@ -77,12 +77,12 @@ export interface GenkitCli extends AsyncDisposable {
 export async function startGenkitCli(options: GenkitCliOptions): Promise<GenkitCli> {
   return oneStartAtATime(async () => {
     const sandbox = createSandbox();
-    const port = await freePort();
+    const port = await freeUiPort();
     const args = ['start', '-p', String(port), '--experimental-reflection-v2', '--', ...options.command];
     const process = spawnCli(sandbox, args, options.env);
     const cli = new RunningCli(sandbox, process, `http://127.0.0.1:${port}`);
     try {
-      await cli.started(options.startMs ?? 30_000, options.waitFor);
+      await cli.started(options.startMs ?? 60_000, options.waitFor);
       return cli;
     } catch (error) {
       await cli.stop();
@@ -136,7 +136,7 @@ class RunningCli implements GenkitCli {
   }
 
   trace(traceId: string, ready: (trace: Trace) => boolean = () => true): Promise<Trace> {
-    return poll(`trace ${traceId} has ended`, 10_000, async () => {
+    return poll(`trace ${traceId} has ended`, 30_000, async () => {
       const data = (await this.#query('getTrace', { traceId })) as TraceData | undefined;
       if (data === undefined || !isComplete(data)) return undefined;
       const trace = buildTrace(data);
@@ -190,9 +190,9 @@ export async function flowRun(name: string, json: string, options: GenkitCliOpti
   return oneStartAtATime(async () => {
     const sandbox = createSandbox();
     const process = spawnCli(sandbox, ['flow:run', name, json, '-s', '--', ...options.command], options.env);
-    const deadline = setTimeout(() => process.kill('SIGKILL', 'group'), options.startMs ?? 30_000);
+    const deadline = setTimeout(() => process.kill('SIGKILL', 'group'), options.startMs ?? 60_000);
     try {
-      const { code } = await process.exited;
+      const { code } = await process.closed;
       // The CLI exits with 0 even when the flow failed.
       if (code !== 0 || process.output().includes('Command exited with an Error')) {
         throw new Error(`genkit flow:run ended with ${code}:\n${process.output()}`);

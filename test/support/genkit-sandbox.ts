@@ -3,6 +3,7 @@
  * as one, and the ports one starting CLI at a time. Nothing is downloaded and nothing is written into the repository.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer, type Server } from 'node:net';
@@ -83,6 +84,12 @@ function writeStubUi(home: string): void {
   writeFileSync(path.join(folder, `${version}.zip`), zip.toBuffer());
 }
 
+/** How the CLI ended. */
+interface CliEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
 /** The CLI and all it started, with everything they printed. */
 export interface CliProcess {
   readonly pid: number;
@@ -91,7 +98,9 @@ export interface CliProcess {
   /** stdout and stderr of the CLI and of the app, as they came. */
   output(): string;
   /** Settles when the CLI has ended. */
-  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  readonly exited: Promise<CliEnd>;
+  /** Settles when all that it and the app have printed is here too, which may be later. */
+  readonly closed: Promise<CliEnd>;
   hasExited(): boolean;
   /** Sends the signal to the CLI alone, or with `group` to every process in its group. False when there is none left. */
   kill(signal: NodeJS.Signals | 0, target?: 'group'): boolean;
@@ -122,11 +131,11 @@ function watch(child: ChildProcess, pid: number): CliProcess {
     output += text;
   });
   const kill = (signal: NodeJS.Signals | 0, target?: 'group') => signalTo(target === 'group' ? -pid : pid, signal);
-  const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
-    child.once('exit', (code, signal) => resolve({ code, signal }));
-  });
+  const told = (event: 'exit' | 'close') =>
+    new Promise<CliEnd>((resolve) => child.once(event, (code, signal) => resolve({ code, signal })));
   const hasExited = () => child.exitCode !== null || child.signalCode !== null;
-  return { pid, stdout: () => stdout, output: () => output, exited, hasExited, kill };
+  const [exited, closed] = [told('exit'), told('close')];
+  return { pid, stdout: () => stdout, output: () => output, exited, closed, hasExited, kill };
 }
 
 /**
@@ -222,15 +231,18 @@ function tryLock(): Promise<Server | undefined> {
   });
 }
 
-/** A port that nobody listens on now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/** A port that nobody listens on now, below all that the kernel gives to whoever asks for any: so nobody takes it. */
+export async function freeUiPort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(20_000, 30_000);
+    if (await isFree(port)) return port;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
 }

@@ -3,10 +3,19 @@ import { expect, test } from 'vitest';
 import { holdSession } from '../../src/session/lease.js';
 import type { SessionStore } from '../../src/session/store.js';
 import { ManualClock } from '../../src/testing/manual-clock.js';
-import { create, eventually, hold, holdShortly, letShortLeasesExpire } from '../../src/testing/session-store/case.js';
+import {
+  create,
+  eventually,
+  hold,
+  holdShortly,
+  letShortLeasesExpire,
+  whole,
+} from '../../src/testing/session-store/case.js';
 import { errorOf, stateOf } from './waiting.js';
 
 const never = new AbortController().signal;
+/** So long a session that is released is certainly kept for those who waited; what took longer than that shows nothing. */
+const leastKeptMs = 400;
 
 /** Stores on one empty database. */
 export interface ReleaseStores {
@@ -95,19 +104,27 @@ export function testReleases(createStores: () => Promise<ReleaseStores>): void {
   releaseCase('a session that was waited for is theirs who waited, for a moment', async (given) => {
     const theirs = await given.open();
     const mine = await given.open();
-    const lease = await create(theirs, 'session');
-    const waiting = new AbortController();
-    const wait = released(mine, 'session', waiting.signal);
-    await given.untilAwaited(1);
-    await theirs.release(lease);
-    await wait;
     const ttlMs = 60_000;
-    // Whoever has just had it, and whoever comes now, has to wait; who waited has it whenever they ask.
-    expect(await theirs.acquire('session', { owner: 'again', ttlMs })).toBeUndefined();
-    const next = await mine.acquire('session', { owner: 'mine', ttlMs });
-    waiting.abort();
-    expect(next?.fence).toBeGreaterThan(lease.fence);
-    await mine.release(next ?? expect.fail());
+    let isInTime = false;
+    while (!isInTime) {
+      const lease = await hold(theirs, 'session');
+      await theirs.save(lease, { expectedVersion: (await theirs.load('session'))?.head ?? 0, change: whole({}) });
+      const waiting = new AbortController();
+      const wait = released(mine, 'session', waiting.signal);
+      await given.untilAwaited(1);
+      const startedAt = performance.now();
+      await theirs.release(lease);
+      await wait;
+      // Whoever has just had it, and whoever comes now, has to wait; who waited has it whenever they ask.
+      const again = await theirs.acquire('session', { owner: 'again', ttlMs });
+      isInTime = performance.now() - startedAt < leastKeptMs;
+      if (isInTime) expect(again).toBeUndefined();
+      if (again !== undefined) await theirs.release(again);
+      const next = await mine.acquire('session', { owner: 'mine', ttlMs });
+      waiting.abort();
+      expect(next?.fence).toBeGreaterThan(lease.fence);
+      await mine.release(next ?? expect.fail());
+    }
     await theirs.release(await hold(theirs, 'session'));
   });
 

@@ -9,8 +9,11 @@ export interface TalkWorkerOptions {
   readonly leaseTtlMs: number;
 }
 
-/** What it can say of itself: that it waits in mid-turn, that it was told to stop (code and cause), and how its run ended. */
-export type TalkWord = 'waiting' | 'aborted' | 'over';
+/**
+ * What it can say of itself: that it waits in mid-turn, that it is about to be frozen, that it was told to stop (code and
+ * cause), and how its run ended.
+ */
+export type TalkWord = 'waiting' | 'frozen' | 'aborted' | 'over';
 
 /** The process. */
 export class TalkWorker {
@@ -36,8 +39,10 @@ export class TalkWorker {
     return this.#process.kill();
   }
 
-  freeze(): void {
-    this.#process.freeze();
+  /** Between two pieces of its work: frozen while it writes to SQLite it would stop all who want to write. */
+  async freeze(): Promise<void> {
+    this.#process.write('freeze');
+    await this.until('frozen');
   }
 
   thaw(): void {

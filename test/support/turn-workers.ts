@@ -13,8 +13,8 @@ export interface WorkerOptions {
   readonly leaseTtlMs: number;
 }
 
-/** What a worker can say, each followed by the name of the turn but the last. */
-export type WorkerWord = 'holding' | 'saved' | 'failed' | 'over';
+/** What a worker can say, each followed by the name of the turn but the last two. */
+export type WorkerWord = 'holding' | 'saved' | 'failed' | 'frozen' | 'over';
 
 /** One line of a worker. */
 interface Said {
@@ -82,6 +82,13 @@ export class TurnWorker {
 
   freeze(): void {
     this.#process.freeze();
+  }
+
+  /** Between two pieces of its work: frozen while it writes to SQLite it would stop all who want to write. */
+  async freezeBetweenSteps(): Promise<void> {
+    const from = this.said.length;
+    this.#process.write('freeze');
+    await this.#process.until(from, ({ word }) => word === 'frozen');
   }
 
   thaw(): void {

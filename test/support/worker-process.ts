@@ -18,6 +18,7 @@ export class WorkerProcess<Said> {
   readonly #name: string;
   readonly #process: ChildProcessByStdio<Writable, Readable, null>;
   readonly #listeners = new Set<() => void>();
+  #hasEnded = false;
 
   /**
    * @param name for errors
@@ -36,7 +37,10 @@ export class WorkerProcess<Said> {
       this.said.push(read(JSON.parse(line)));
       this.#tell();
     });
-    this.ended = Promise.all([once(this.#process, 'exit'), once(lines, 'close')]).then(() => this.#tell());
+    this.ended = Promise.all([once(this.#process, 'exit'), once(lines, 'close')]).then(() => {
+      this.#hasEnded = true;
+      this.#tell();
+    });
   }
 
   /** Says something to it. */
@@ -49,8 +53,9 @@ export class WorkerProcess<Said> {
     return new Promise((resolve, reject) => {
       const look = () => {
         const found = this.said.slice(from).find(fits);
+        // Of a process that has exited there may still be lines to come.
+        if (found === undefined && !this.#hasEnded) return;
         const { exitCode, signalCode } = this.#process;
-        if (found === undefined && exitCode === null && signalCode === null) return;
         this.#listeners.delete(look);
         if (found === undefined) reject(new Error(`Worker ${this.#name} ended: ${exitCode ?? signalCode}`));
         else resolve(found);

@@ -8,7 +8,7 @@ import { built } from '../support/built.js';
 import { Program } from '../support/program.js';
 
 // Each test starts programs, and waits for what they print: how long that takes is the machine's business.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 180_000 });
 
 const folder = mkdtempSync(join(tmpdir(), 'genkitx-agent-bin-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -52,7 +52,7 @@ describe('at a terminal', () => {
     type('not');
     await shown.until('not');
     type(ctrlZ);
-    await vi.waitFor(() => expect(kill).toHaveBeenCalledWith(process.pid, 'SIGTSTP'));
+    await expect.poll(() => kill).toHaveBeenCalledWith(process.pid, 'SIGTSTP');
     process.emit('SIGCONT');
     await shown.until(`${freshPrompt}not`);
     type('hing\r');

@@ -1,5 +1,6 @@
 /** What the cases of a feed are worth: each of these feeds breaks one rule, and a case must name it. */
 import { describe, expect, test } from 'vitest';
+import { LeaseLostError } from '../../src/errors.js';
 import type { AbortListener, FeedEntries, RunFeed, SessionLease, SessionStore } from '../../src/session/store.js';
 import { MemorySessionStore } from '../../src/stores/memory.js';
 import { SqliteSessionStore } from '../../src/stores/sqlite.js';
@@ -68,6 +69,15 @@ const broken: Record<string, { change: Change; caughtBy: string }> = {
       const newest = currentLeases(store);
       return { append: (lease, entries) => feed.append(newest(lease), entries) };
     },
+    caughtBy: 'an append with a lease that is not the current one is refused and adds nothing',
+  },
+  'does not say which session was lost': {
+    change: (feed) => ({
+      append: (lease, entries) =>
+        feed
+          .append(lease, entries)
+          .catch((error) => Promise.reject(error instanceof LeaseLostError ? new LeaseLostError('') : error)),
+    }),
     caughtBy: 'an append with a lease that is not the current one is refused and adds nothing',
   },
   'adds again what is repeated': {

@@ -265,6 +265,25 @@ const broken: Record<string, { change: (store: SessionStore) => Partial<SessionS
     }),
     caughtBy: 'a save on anything but the head is a conflict and writes nothing',
   },
+  'does not say which session was lost': {
+    change: (store) => ({
+      save: (lease, save) =>
+        store
+          .save(lease, save)
+          .catch((error) => Promise.reject(error instanceof LeaseLostError ? new LeaseLostError('') : error)),
+    }),
+    caughtBy: 'a takeover gets a held session and fences off its holder',
+  },
+  'does not say which session has gone on': {
+    change: (store) => ({
+      save: (lease, save) =>
+        store.save(lease, save).catch((error) => {
+          if (!(error instanceof SessionConflictError)) throw error;
+          throw new SessionConflictError('', error.expectedVersion, error.actualVersion);
+        }),
+    }),
+    caughtBy: 'a save on anything but the head is a conflict and writes nothing',
+  },
   'lists in circles': {
     change: (store) => ({
       async list({ cursor, ...options } = {}) {

@@ -6,6 +6,7 @@ import {
   hasGrown,
   hold,
   holdShortly,
+  isLost,
   letShortLeasesExpire,
   mustLoad,
   newestRecord,
@@ -109,8 +110,8 @@ async function takeOver(store: SessionStore, owner: string): Promise<SessionLeas
 async function isFencedOff(store: SessionStore, lease: SessionLease): Promise<void> {
   const before = await mustLoad(store, id);
   assert.equal(await store.renew(lease, ttlMs), false);
-  await refused(store.save(lease, { expectedVersion: before.head, change: whole({ count: 99 }) }), 'LEASE_LOST');
-  await refused(store.accept(lease, input), 'LEASE_LOST');
+  await isLost(store.save(lease, { expectedVersion: before.head, change: whole({ count: 99 }) }), id);
+  await isLost(store.accept(lease, input), id);
   assert.deepEqual(await mustLoad(store, id), before);
 }
 

@@ -59,11 +59,15 @@ export const versionCases: readonly StoreCase[] = [
       await store.save(lease, { expectedVersion: 1, change: countTo(1) });
       for (const expectedVersion of [0, 1, 3]) {
         const change = expectedVersion === 0 ? whole({ count: 99 }) : countTo(99);
-        const { actualVersion, expectedVersion: named } = (await refused(
-          store.save(lease, { expectedVersion, change }),
-          'SESSION_CONFLICT',
-        )) as Facts;
-        assert.deepEqual({ named, actualVersion }, { named: expectedVersion, actualVersion: 2 });
+        const {
+          sessionId,
+          actualVersion,
+          expectedVersion: named,
+        } = (await refused(store.save(lease, { expectedVersion, change }), 'SESSION_CONFLICT')) as Facts;
+        assert.deepEqual(
+          { sessionId, named, actualVersion },
+          { sessionId: id, named: expectedVersion, actualVersion: 2 },
+        );
       }
       assert.deepEqual(recordOf(await mustLoad(store, id)), { count: 1 });
       assert.equal((await mustLoad(store, id)).head, 2);
@@ -150,20 +154,24 @@ export const versionCases: readonly StoreCase[] = [
       assert.equal(first.updatedAt, first.createdAt);
       await advance?.(1_000);
       let head = 1;
-      // Where the clock is not ours to move, a save that falls into another millisecond than the first one comes soon.
-      const newest = await eventually(async () => {
+      const savedLater = async () => {
         await store.save(lease, { expectedVersion: head, change: countTo(head) });
         head += 1;
         const stored = await mustLoad(store, id);
         assert.equal(stored.createdAt, first.createdAt);
         return stored.updatedAt > first.updatedAt ? stored : undefined;
-      }, 'expected `updatedAt` to change with a later save');
+      };
+      const expected = 'expected `updatedAt` to change with a later save';
+      // Where the clock is not ours to move, a save that falls into another millisecond than the first one comes soon.
+      const newest = advance === undefined ? await eventually(savedLater, expected) : await savedLater();
+      assert.ok(newest, expected);
       assert.equal((await mustLoad(store, id, 1)).updatedAt, newest.updatedAt);
     },
   },
 ];
 
 interface Facts {
+  readonly sessionId: string;
   readonly expectedVersion: number;
   readonly actualVersion: number;
 }

@@ -2,6 +2,7 @@
 import { BedrockAgentCoreControl } from '@aws-sdk/client-bedrock-agentcore-control';
 import { describe, expect, it } from 'vitest';
 import { failureOf } from '../../../src/backends/failure.js';
+import type { Clock } from '../../../src/internal/clock.js';
 import {
   type HarnessDescription,
   type ProvisionHarnessOptions,
@@ -113,10 +114,7 @@ const name = expect.stringMatching(/^clerk_[0-9a-f]{8}$/);
 
 type Provision = (options?: Partial<ProvisionHarnessOptions>) => ReturnType<typeof provisionHarness>;
 
-async function serving<T>(
-  control: Control,
-  work: (provision: Provision, clock: ManualClock) => Promise<T>,
-): Promise<T> {
+async function serving<T>(control: Control, work: (provision: Provision) => Promise<T>): Promise<T> {
   await using server = await WireServer.start(control.serve);
   const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
   const client = new BedrockAgentCoreControl({
@@ -126,24 +124,24 @@ async function serving<T>(
     maxAttempts: 1,
   });
   const clock = new ManualClock();
-  const provision: Provision = (options) => {
-    const result = provisionHarness({ client, harness, clock, ...options });
-    void letTimePass(clock, result);
-    return result;
-  };
-  return await work(provision, clock);
+  const provision: Provision = (options) =>
+    provisionHarness({ client, harness, clock: passingInPauses(clock), ...options });
+  return await work(provision);
 }
 
-async function letTimePass(clock: ManualClock, work: Promise<unknown>): Promise<void> {
-  let isDone = false;
-  const done = () => {
-    isDone = true;
+/** Time passes in each pause, and not while a request is under way, however long that takes. */
+function passingInPauses(clock: ManualClock): Clock {
+  let isDeadlineSet = false;
+  return {
+    now: () => clock.now(),
+    after(delayMs, callback) {
+      const cancel = clock.after(delayMs, callback);
+      // The time for all of it is set first.
+      if (isDeadlineSet) setImmediate(() => clock.advance(delayMs));
+      isDeadlineSet = true;
+      return cancel;
+    },
   };
-  work.then(done, done);
-  while (!isDone) {
-    await quiet();
-    clock.advance(500);
-  }
 }
 
 describe('a harness that is described', () => {

@@ -429,4 +429,4 @@ test('PGlite keeps what it has in one process', async () => {
   expect(await newestRecord(store, 'session')).toEqual({ count: 2 });
   expect(store.whenReleased).toBeUndefined();
   await client.close();
-});
+}, 120_000);

@@ -49,8 +49,8 @@ describe.skipIf(noRedis !== undefined)(`in a Redis server${reason}`, () => {
 
   beforeAll(async () => {
     server = await RedisServer.start();
-    redis = new Redis(server.port);
-    // It connects again by itself.
+    // It connects again by itself, however long that takes.
+    redis = new Redis(server.port, { maxRetriesPerRequest: null });
     redis.on('error', () => {});
     store = new RedisSessionStore({ client });
   });

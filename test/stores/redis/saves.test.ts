@@ -288,8 +288,8 @@ describe.skipIf(noRedis !== undefined)(`saves at once${reason}`, () => {
 
   test('to a server that is killed again and again are there, and none twice', async () => {
     const durable = await RedisServer.start();
-    const direct = new Redis(durable.port);
-    // It connects again by itself, and sends again what was not answered.
+    // It connects again by itself, however long that takes, and sends again what was not answered.
+    const direct = new Redis(durable.port, { maxRetriesPerRequest: null });
     direct.on('error', () => {});
     onTestFinished(async () => {
       direct.disconnect();

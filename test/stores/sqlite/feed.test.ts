@@ -6,9 +6,9 @@ import { type SqliteDatabase, SqliteSessionStore } from '../../../src/stores/sql
 import {
   create,
   hold,
-  holdShortly,
   letShortLeasesExpire,
   refused,
+  shortLeaseMs,
   whole,
 } from '../../../src/testing/session-store/case.js';
 import { clients, freshPath, sql } from '../../support/sqlite-clients.js';
@@ -231,8 +231,9 @@ describe('looking after other processes', () => {
 test('a run that was asked to end under a lease that has expired is told when it is held again', async () => {
   const store = new SqliteSessionStore({ path: freshPath() });
   await store.release(await create(store, id));
-  const first = await holdShortly(store, id);
-  await store.feed.requestAbort(id, first.owner, 'enough');
+  const first = await hold(store, id);
+  expect(await store.feed.requestAbort(id, first.owner, 'enough')).toBe(true);
+  await store.renew(first, shortLeaseMs);
   await letShortLeasesExpire({ store });
   const again = await hold(store, id);
   const told = new Promise((resolve) => {
