@@ -18,6 +18,8 @@ export default defineConfig({
   },
   // One copy of every module per format, so that `instanceof` holds across entries.
   splitting: true,
+  // By Rollup, for what else would make CommonJS of the parts takes a private `#name` for the export of that name.
+  treeshake: true,
   clean: true,
   external: ['genkit', 'libsql'],
   // `node:sqlite` has no name without its prefix.

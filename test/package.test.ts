@@ -141,6 +141,13 @@ describe('the tarball', () => {
     expect(targets.filter((path) => !files.includes(path))).toEqual([]);
   });
 
+  it('has no private member whose name CommonJS takes for that of an export, and assigns that too', () => {
+    const mistaken = files
+      .filter((path) => path.endsWith('.cjs'))
+      .flatMap((path) => readFileSync(join(installed, path), 'utf8').match(/#\w+ = exports\..*/g) ?? []);
+    expect(mistaken).toEqual([]);
+  });
+
   it('gives publint nothing to report', async () => {
     const { messages } = await publint({ pkgDir: installed, pack: false, strict: true, level: 'suggestion' });
     expect(messages).toEqual([]);

@@ -62,12 +62,13 @@ export class Terminal {
 
   /** Writes text as it is, less what could steer the terminal: a model may have been talked into anything. */
   async write(text: string): Promise<void> {
-    await this.#put(text.replace(/(?![\n\t])\p{Cc}/gu, ''));
+    await this.#put(harmless(text));
   }
 
-  /** Says something that is not part of the conversation. */
+  /** Says something that is not part of the conversation; it may quote a server, or an id. */
   async note(text: string): Promise<void> {
-    await this.#put(`${this.isInteractive ? styleText('dim', text) : text}\n`);
+    const said = harmless(text);
+    await this.#put(`${this.isInteractive ? styleText('dim', said) : said}\n`);
   }
 
   /**
@@ -88,12 +89,12 @@ export class Terminal {
     this.#reader.close();
   }
 
-  /** Answers whether there was anything. */
+  /** Answers whether there was anything, and is no more: a terminal that cannot move its cursor knows no such keys. */
   #clearLine(): boolean {
     if (!this.#isPrompting || this.#reader.line === '') return false;
     this.#reader.write(null, { ctrl: true, name: 'e' });
     this.#reader.write(null, { ctrl: true, name: 'u' });
-    return true;
+    return this.#reader.line === '';
   }
 
   async #put(text: string): Promise<void> {
@@ -116,4 +117,9 @@ export class Terminal {
     };
     return Object.defineProperty(new Writable({ write }), 'columns', { get: () => output.columns });
   }
+}
+
+/** Without control characters, save for lines and tabs. */
+function harmless(text: string): string {
+  return text.replace(/(?![\n\t])\p{Cc}/gu, '');
 }

@@ -27,7 +27,9 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
   #listener: ((input: In) => unknown) | undefined;
   /** Until the listener is done with all it was given. Never rejects. */
   #steering: Promise<void> | undefined;
-  #steeringFailure: AgentFlowError | undefined;
+  #canBeSteered = true;
+  /** The first thing that went wrong, in its function or in its listener. */
+  #firstFailure: AgentFlowError | undefined;
   #phase: 'begun' | 'working' | 'finished' = 'begun';
   #wantedInterrupt: { readonly reason: unknown } | undefined;
   #keepsChunks = false;
@@ -62,21 +64,28 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
     if (this.#wantedInterrupt !== undefined) this.interrupt(this.#wantedInterrupt.reason);
   }
 
-  onSteer(listener: (input: In) => unknown): void {
-    if (this.#steeringFailure === undefined) this.#listener = listener;
-  }
+  /** Not a method: handlers take their turn apart, `(input, { signal, onSteer })`. */
+  readonly onSteer = (listener: (input: In) => unknown): void => {
+    this.#listener = listener;
+  };
 
   get isListening(): boolean {
-    return this.#listener !== undefined;
+    return this.#activeListener !== undefined;
   }
 
   /** Hands over an input; false when nobody listens. */
   steer(input: In, id: string | undefined): boolean {
-    if (this.#listener === undefined) return false;
+    const listener = this.#activeListener;
+    if (listener === undefined) return false;
     if (id !== undefined) this.steeredIds.push(id);
-    const told = this.#tell(this.#listener, input);
+    const told = this.#tell(listener, input);
     this.#steering = this.#steering?.then(() => told) ?? told;
     return true;
+  }
+
+  /** The one that is asked, while it is: a turn may have ended while its function still works. */
+  get #activeListener(): ((input: In) => unknown) | undefined {
+    return this.#canBeSteered && this.isOpen ? this.#listener : undefined;
   }
 
   /** A listener that fails fails the turn: its work is told, and what else is sent waits for the next one. */
@@ -84,16 +93,22 @@ export class ActiveTurn<In, Stream> implements Turn<In> {
     try {
       await listener(input);
     } catch (error) {
-      this.#listener = undefined;
-      this.#steeringFailure ??= toAgentFlowError(error);
-      this.abort(this.#steeringFailure);
+      this.#canBeSteered = false;
+      this.#firstFailure ??= toAgentFlowError(error);
+      this.abort(this.#firstFailure);
     }
   }
 
-  /** From here on nothing steers the turn. If something has, answers what its listener has failed with when it is through. */
-  endSteering(): Promise<AgentFlowError | undefined> | undefined {
-    this.#listener = undefined;
-    return this.#steering?.then(() => this.#steeringFailure);
+  /**
+   * Its function is through: from here on nothing steers the turn. Answers what has gone wrong first, when its listener is
+   * through as well.
+   *
+   * @param failure what its function has failed with
+   */
+  endSteering(failure?: AgentFlowError): Promise<AgentFlowError | undefined> | AgentFlowError | undefined {
+    this.#canBeSteered = false;
+    this.#firstFailure ??= failure;
+    return this.#steering?.then(() => this.#firstFailure) ?? failure;
   }
 
   /** Cuts the turn short, now or as soon as it works; false when it has done its work uncut. */

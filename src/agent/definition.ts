@@ -47,9 +47,11 @@ function assertPolicies({ onBusySession, sendPolicy }: { onBusySession?: unknown
 /** Throws `InvalidValueError` for what no run can be opened with; `init` is checked when it is known to be needed. */
 export function assertOpening(options: StreamBidiOptions<unknown>): void {
   assertOptions(options);
-  const { sessionId, version, abortSignal } = options;
+  const { sessionId, version, context, abortSignal, onTraceStart } = options;
   checked(AgentInitSchema, { sessionId, version }, 'option');
   assertPolicies(options);
+  assertOptions(context, 'context');
+  assertFunction(onTraceStart, 'onTraceStart');
   assertSignal(abortSignal, 'abortSignal');
 }
 

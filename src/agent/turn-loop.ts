@@ -91,8 +91,8 @@ async function runTurn<In, Stream>(
   { onError, onInterrupt }: TurnsOptions<In, Stream>,
 ): Promise<AgentFlowError | undefined> {
   turn.startWork(onInterrupt !== undefined);
-  let failure = turn.interruption ?? (await errorOf(() => work(input, turn)));
-  failure = (await turn.endSteering()) ?? failure;
+  const ownFailure = turn.interruption ?? (await errorOf(() => work(input, turn)));
+  let failure = await turn.endSteering(ownFailure);
   const wasInterrupted = turn.finishWork();
   parts.abort.throwIfAborted();
   if (wasInterrupted) failure = await errorOf(() => onInterrupt?.({ input, turn, chunks: turn.chunks }));

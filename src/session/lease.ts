@@ -46,6 +46,8 @@ class Holder implements HoldOptions {
   readonly onLost: (error: LeaseLostError) => void;
   lost = false;
   isRenewing = false;
+  /** It has put out another holder of this process, whose lease nobody else gives back: it asks, even if it is given up. */
+  hasPutOut = false;
   /** Settles when the store has answered whether this holder, or the one it took over from, has the lease. */
   acquiring: Promise<unknown> | undefined;
   /** Set while the holder has only so long to finish. */
@@ -92,6 +94,7 @@ class LeaseKeeper {
     if (holder.policy === 'takeover') {
       const previous = this.#local.takeOver(holder.sessionId, holder);
       if (previous !== undefined) this.lose(previous);
+      holder.hasPutOut = previous !== undefined;
       holder.acquiring = previous?.acquiring;
       return;
     }
@@ -110,8 +113,8 @@ class LeaseKeeper {
     const takeover = holder.policy === 'takeover';
     const releases = new ReleaseWatch(this.#store, holder.sessionId);
     try {
+      if (!holder.hasPutOut) holder.signal.throwIfAborted();
       for (;;) {
-        holder.signal.throwIfAborted();
         const lease = await this.#ask(holder, takeover);
         if (lease !== undefined) return lease;
         if (holder.policy === 'reject') throw busy();

@@ -105,7 +105,7 @@ export interface SessionStore {
    * ask again and again. Who waits counts as waiting until the signal fires.
    */
   readonly whenReleased?: ((sessionId: string, signal: AbortSignal) => Promise<void>) | undefined;
-  /** One version of a session, the newest by default. `undefined`: no such session, or no such version any more. */
+  /** One version of a session, the newest by default. `undefined`: no such session, or no such version, be it 0 or 1.5. */
   load(sessionId: string, options?: { version?: number }): Promise<StoredSession | undefined>;
   /**
    * Writes version `expectedVersion + 1`; when it resolves the store has it. Throws `INVALID_VALUE` for what makes no

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ActiveTurn } from '../../src/agent/active-turn.js';
 import { AgentFlowError } from '../../src/errors.js';
+import { Deferred } from '../../src/internal/deferred.js';
 
 function turn() {
   const interrupts: number[] = [];
@@ -22,7 +23,41 @@ describe('a turn', () => {
     expect([active.isListening, active.steer('b', 'id-b'), active.steer('c', undefined)]).toEqual([true, true, true]);
     void active.endSteering();
     expect(active.steer('d', 'id-d')).toBe(false);
+    active.onSteer((input) => heard.push(input));
+    expect([active.isListening, active.steer('e', 'id-e')]).toEqual([false, false]);
     expect([heard, active.steeredIds]).toEqual([['b', 'c'], ['id-b']]);
+  });
+
+  it('can be taken apart', () => {
+    const { active } = turn();
+    const heard: string[] = [];
+    const { onSteer, signal } = active;
+    onSteer((input) => heard.push(input));
+    active.steer('a', undefined);
+    expect([heard, signal.aborted]).toEqual([['a'], false]);
+  });
+
+  it('is not steered after its end, though its function still works', () => {
+    const { active } = turn();
+    const heard: string[] = [];
+    active.startWork(false);
+    active.onSteer((input) => heard.push(input));
+    active.isOpen = false;
+    expect([active.isListening, active.steer('a', 'id-a')]).toEqual([false, false]);
+    expect([heard, active.steeredIds]).toEqual([[], []]);
+  });
+
+  it.each([
+    ['its function', 'own', 'own'],
+    ['its listener', undefined, 'steering'],
+  ])('has failed with what went wrong first, in %s', async (_, own, message) => {
+    const { active } = turn();
+    const heard = new Deferred<never>();
+    active.onSteer(() => heard.promise);
+    active.steer('a', undefined);
+    const failure = active.endSteering(own === undefined ? undefined : new AgentFlowError('HANDLER_FAILED', own));
+    heard.reject(new Error('steering'));
+    expect(await failure).toMatchObject({ code: 'HANDLER_FAILED', message });
   });
 
   it('is interrupted once, while it works', () => {

@@ -116,6 +116,20 @@ describe.each(twoWays)('a second connection %s', (_, processes) => {
     expect((await memory.load('s'))?.version).toBe(3);
   });
 
+  it('takeover: one that is given up at once leaves the session to the first one, or free', async () => {
+    const [one, two] = processes();
+    const first = one.open({ sessionId: 's' });
+    await first.send('a');
+    const second = two.open({ sessionId: 's', onBusySession: 'takeover' });
+    second.abort();
+    first.close();
+    expect(await second.done).toMatchObject({ finishReason: 'aborted' });
+    expect(await first.done).toMatchObject({ finishReason: one === two ? 'failed' : 'stop' });
+    const third = two.open({ sessionId: 's', onBusySession: 'reject' });
+    third.close();
+    expect((await third.output()).state.log).toEqual(['a']);
+  });
+
   it('takeover: of a session nobody holds is no different', async () => {
     const [, two] = processes();
     const conn = two.open({ sessionId: 's', onBusySession: 'takeover' });

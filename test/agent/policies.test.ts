@@ -132,6 +132,42 @@ describe('policies', () => {
     expect(await conn.done).toMatchObject({ finishReason: 'stop' });
   });
 
+  it('steer: what is being recorded when the turn ends itself is answered by the next, once', async () => {
+    const store = new UnsteadyStore(new MemorySessionStore());
+    const [isAsked, hasEnded, mayGo] = [new Gate(), new Gate(), new Gate()];
+    const heard: string[] = [];
+    const agent = testAgent({ store, inputSchema: z.string(), sendPolicy: 'steer' }, async ({ turns, responder }) => {
+      await turns(async (input, turn) => {
+        heard.push(input);
+        if (input !== 'stay') return;
+        turn.onSteer((more) => heard.push(`${input} < ${more}`));
+        await isAsked.opened;
+        await responder.endTurn();
+        hasEnded.open();
+        await mayGo.opened;
+      });
+      return { output: heard };
+    });
+    const conn = agent.open({ sessionId: 's' });
+    await conn.send('stay');
+    store.before = async (call) => {
+      if (call !== 'accept') return;
+      isAsked.open();
+      await hasEnded.opened;
+    };
+    const sent = conn.send('left', { id: 'left' });
+    await hasEnded.opened;
+    await quiet();
+    mayGo.open();
+    conn.close();
+    expect(await sent).toMatchObject({ turn: 2, steered: false });
+    await conn.output();
+    const next = agent.open({ sessionId: 's' });
+    next.close();
+    await next.output();
+    expect(heard).toEqual(['stay', 'left']);
+  });
+
   it('steer waits in line where no turn runs or none listens', async () => {
     const agent = agentWithDoor({ listens: false });
     const conn = agent.open({ sendPolicy: 'steer' });

@@ -156,15 +156,20 @@ describe('which session', () => {
     }
   });
 
-  it.each([{ sessionId: '' }, { sessionId: 5 }, { version: 0 }, { version: 1.5 }, { version: 'latest' }])(
-    'refuses wrong options at once: %o',
-    (options) => {
-      const agent = echo(new MemorySessionStore());
-      expect(() => agent.open(options as never)).toThrow(
-        expect.objectContaining({ code: 'INVALID_VALUE', kind: 'option', status: 'INVALID_ARGUMENT' }),
-      );
-    },
-  );
+  it.each([
+    { sessionId: '' },
+    { sessionId: 5 },
+    { version: 0 },
+    { version: 1.5 },
+    { version: 'latest' },
+    { context: 'somebody' },
+    { onTraceStart: {} },
+  ])('refuses wrong options at once: %o', (options) => {
+    const agent = echo(new MemorySessionStore());
+    expect(() => agent.open(options as never)).toThrow(
+      expect.objectContaining({ code: 'INVALID_VALUE', kind: 'option', status: 'INVALID_ARGUMENT' }),
+    );
+  });
 
   it('refuses a wrong init with its path, through output and receive', async () => {
     const conn = echo(new MemorySessionStore()).open({ init: { heard: [1] } as never });

@@ -57,6 +57,7 @@ const freshPrompt = '\x1b[0J> ';
 
 afterEach(() => {
   vi.useRealTimers();
+  vi.unstubAllEnvs();
   vi.restoreAllMocks();
 });
 
@@ -155,6 +156,16 @@ describe('a terminal', () => {
     await left;
   });
 
+  it('is left by Ctrl-C where a half-typed line cannot be cleared', async () => {
+    vi.stubEnv('TERM', 'dumb');
+    const { screen, press, left } = sitDown(echo);
+    await screen.until('> ');
+    press('not this');
+    await screen.until('not this');
+    press(ctrlC);
+    await left;
+  });
+
   it('is left by Ctrl-C twice, also when the model heeds no signal and more was typed', async () => {
     const { screen, press, left } = sitDown(async (question, say) => {
       say(`never ending ${question}`);
@@ -207,6 +218,16 @@ describe('a terminal', () => {
     const { screen, press, left } = sitDown(async (_, say) => say('a\x1b]0;title\x07b\u009b2J\tc\nd'));
     press('x\r');
     await screen.until('a]0;titleb2J\tc\nd\n');
+    press(ctrlD);
+    await left;
+  });
+
+  it('lets no error steer it', async () => {
+    const { screen, press, left } = sitDown(async () => {
+      throw new Error('a\x1b]0;title\x07b\u009b2J');
+    });
+    press('x\r');
+    await screen.until('a]0;titleb2J');
     press(ctrlD);
     await left;
   });

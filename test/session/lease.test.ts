@@ -248,6 +248,17 @@ describe('a takeover', () => {
     expect(await isHeld('s')).toBe(true);
   });
 
+  it('that is given up once it has put the holder out leaves the session free, not with whom it has put out', async () => {
+    const store = new UnsteadyStore(memory);
+    const thief = new AbortController();
+    const first = await hold(store, 's', 'one', { onLost: () => thief.abort('given up') });
+    const second = await hold(store, 's', 'two', { policy: 'takeover', signal: thief.signal });
+    expect(thief.signal.aborted).toBe(true);
+    await first.release();
+    await second.release();
+    expect(await isHeld('s')).toBe(false);
+  });
+
   it('goes ahead of those who wait, who come after it', async () => {
     const store = new UnsteadyStore(memory);
     await hold(store, 's', 'one');

@@ -122,6 +122,8 @@ export async function checkedLog(
   session: string,
   workers: readonly TurnWorker[],
 ): Promise<LoggedTurn[]> {
+  // Before the session is read: meanwhile they may save, and be told, what is not in it yet.
+  const told = workers.map(({ saved }) => saved);
   const stored = await store.load(session);
   if (stored === undefined) throw new Error('The session is not there');
   const { turns } = rebuildRecord(stored).state as { turns: LoggedTurn[] };
@@ -135,11 +137,11 @@ export async function checkedLog(
     if (turn.saw !== place || turn.chain !== chain) problems.push(`${turn.name} had not seen all before it`);
     chain = createHash('sha1').update(`${turn.chain} ${turn.name}`).digest('hex');
   }
-  for (const worker of workers) {
-    const found = worker.saved.map((turn) => places.get(turn) ?? -1);
+  for (const saved of told) {
+    const found = saved.map((turn) => places.get(turn) ?? -1);
     for (const [index, place] of found.entries()) {
-      if (place < 0) problems.push(`${worker.saved[index]} was told saved and is not there`);
-      else if (place < (found[index - 1] ?? -1)) problems.push(`${worker.saved[index]} is there too early`);
+      if (place < 0) problems.push(`${saved[index]} was told saved and is not there`);
+      else if (place < (found[index - 1] ?? -1)) problems.push(`${saved[index]} is there too early`);
     }
   }
   if (problems.length > 0) throw new Error(problems.slice(0, 20).join('\n'));

@@ -1,5 +1,6 @@
 /** Waiting until there is more of a run to see. */
 import type { Clock } from '../../internal/clock.js';
+import { inStore } from '../../session/in-store.js';
 import type { RunFeed } from '../../session/store.js';
 
 /** What is waited for. */
@@ -41,7 +42,7 @@ export class Growth {
       const goOnAfter = (delayMs: number) => clock.after(delayMs, goOn, { keepAlive: true });
       let cancel = goOnAfter(Math.min(longestRetryWhenToldMs, leaseTtlMs));
       signal.addEventListener('abort', goOn, { once: true });
-      const told = feed.whenGrown(sessionId, run, end, waiting.signal);
+      const told = inStore(() => feed.whenGrown(sessionId, run, end, waiting.signal));
       told.then(
         () => {
           this.#retryMs = firstRetryMs;

@@ -22,7 +22,7 @@ function waiting(before: RecordingFeed['before'], leaseTtlMs = 15_000) {
     await macrotask();
     return isOver;
   };
-  return { growth, isOverAfter };
+  return { growth, isOverAfter, feed };
 }
 
 describe('waiting for growth', () => {
@@ -54,6 +54,16 @@ describe('waiting for growth', () => {
       expect(await isOverAfter(wait, ms - 1)).toBe(false);
       expect(await isOverAfter(wait, 1)).toBe(true);
     }
+  });
+
+  test('asks again where the store fails at once, too', async () => {
+    const { growth, isOverAfter, feed } = waiting(() => {});
+    feed.whenGrown = () => {
+      throw new TypeError('no route');
+    };
+    const wait = growth.beyond(0, never);
+    expect(await isOverAfter(wait, 19)).toBe(false);
+    expect(await isOverAfter(wait, 1)).toBe(true);
   });
 
   test('is given up with the signal, and the store is told', async () => {
