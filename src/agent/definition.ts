@@ -3,7 +3,7 @@ import { AgentInitSchema } from '../../schemas/index.js';
 import { z } from '../../schemas/zod.js';
 import type { SendPolicy } from '../connection/connection.js';
 import { sendPolicies } from '../connection/run-connection.js';
-import { assertFunction, assertHas, assertOptions, assertSignal } from '../errors/options.js';
+import { assertFunction, assertHas, assertObject, assertOptions, assertSignal } from '../errors/options.js';
 import { InvalidValueError } from '../errors.js';
 import { type Clock, systemClock } from '../internal/clock.js';
 import type { BusySessionPolicy } from '../session/lease.js';
@@ -51,13 +51,13 @@ export function assertOpening(options: StreamBidiOptions<unknown>): void {
   checked(AgentInitSchema, { sessionId, version }, 'option');
   assertPolicies(options);
   assertOptions(context, 'context');
-  assertFunction(onTraceStart, 'onTraceStart');
+  if (onTraceStart !== undefined) assertFunction(onTraceStart, 'onTraceStart');
   assertSignal(abortSignal, 'abortSignal');
 }
 
 /** Fills in the defaults. Throws `InvalidValueError` and `INVALID_SCHEMA` for a configuration that cannot work. */
 export function agentDefinition(config: AgentConfig): AgentDefinition {
-  assertOptions(config ?? null, 'config');
+  assertObject(config, 'config');
   const {
     name,
     inputSchema = z.unknown(),
@@ -92,7 +92,9 @@ export function agentDefinition(config: AgentConfig): AgentDefinition {
   assertPolicies({ onBusySession, sendPolicy });
   assertHas(store, 'store', ['acquire', 'load', 'save'], 'a SessionStore');
   assertHas(clock, 'clock', ['now', 'after'], 'a Clock');
-  for (const [option, value] of Object.entries({ migrate, toInput, toChunk })) assertFunction(value, option);
+  for (const [option, value] of Object.entries({ migrate, toInput, toChunk })) {
+    if (value !== undefined) assertFunction(value, option);
+  }
   const state = stateRules({ schema: stateSchema, initialState, migrate });
   const policies = { onBusySession, sendPolicy, store };
   return {

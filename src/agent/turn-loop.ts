@@ -30,7 +30,7 @@ export function runTurns<In, Stream>(
   work: TurnWork<In>,
   options: TurnsOptions<In, Stream> = noOptions,
 ): Promise<void> {
-  assertFunction(work ?? null, 'turn');
+  assertFunction(work, 'turn');
   assertOptions(options);
   const loop = new TurnLoop(parts, work, options);
   parts.readInput(loop);

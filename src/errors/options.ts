@@ -3,20 +3,20 @@ import { InvalidValueError } from '../errors.js';
 
 /** Throws `InvalidValueError` unless the options are absent or an object, whatever is in it. */
 export function assertOptions(options: unknown, name = 'options'): void {
-  if (options === undefined || isObject(options)) return;
-  const received = options === null ? 'null' : typeof options;
-  throw new InvalidValueError('option', [{ path: name, expected: 'an object', received }]);
+  if (options !== undefined) assertObject(options, name);
+}
+
+/** Throws `InvalidValueError` unless it is an object, whatever is in it. */
+export function assertObject(value: unknown, option: string): void {
+  if (!isObject(value)) throw refused(option, 'an object', value);
 }
 
 /** Throws `InvalidValueError` unless the option is absent or an object that has these methods. */
 export function assertHas(value: unknown, option: string, methods: readonly string[], expected: string): void {
-  if (
-    value === undefined ||
-    (isObject(value) && methods.every((name) => typeof Reflect.get(value, name) === 'function'))
-  )
-    return;
-  const received = isObject(value) ? 'an object without its methods' : String(value === null ? value : typeof value);
-  throw new InvalidValueError('option', [{ path: option, expected, received }]);
+  if (value === undefined) return;
+  if (!isObject(value)) throw refused(option, expected, value);
+  if (methods.every((name) => typeof Reflect.get(value, name) === 'function')) return;
+  throw new InvalidValueError('option', [{ path: option, expected, received: 'an object without its methods' }]);
 }
 
 /** Throws `InvalidValueError` unless the option is absent or an `AbortSignal`, of whatever make. */
@@ -24,11 +24,13 @@ export function assertSignal(value: unknown, option: string): void {
   assertHas(value, option, ['addEventListener', 'removeEventListener'], 'an AbortSignal');
 }
 
-/** Throws `InvalidValueError` unless the option is absent or a function. */
+/** Throws `InvalidValueError` unless it is a function. */
 export function assertFunction(value: unknown, option: string): void {
-  if (value === undefined || typeof value === 'function') return;
-  const received = value === null ? 'null' : typeof value;
-  throw new InvalidValueError('option', [{ path: option, expected: 'a function', received }]);
+  if (typeof value !== 'function') throw refused(option, 'a function', value);
+}
+
+function refused(path: string, expected: string, value: unknown): InvalidValueError {
+  return new InvalidValueError('option', [{ path, expected, received: value === null ? 'null' : typeof value }]);
 }
 
 function isObject(value: unknown): value is object {

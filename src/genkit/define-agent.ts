@@ -78,7 +78,7 @@ export function defineAgent<
     Sent
   >;
   const definition = agentDefinition(config);
-  assertFunction(handler ?? null, 'handler');
+  assertFunction(handler, 'handler');
   assertNameIsFree(ai, definition.name);
   tellOfAbsentTelemetryOnce();
   const core = new AgentCore<

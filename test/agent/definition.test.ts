@@ -60,7 +60,7 @@ describe('a definition', () => {
   });
 
   it.each([
-    [undefined, 'null'],
+    [undefined, 'undefined'],
     [null, 'null'],
     ['agent', 'string'],
   ])('refuses %o as the whole of it', (config, received) => {

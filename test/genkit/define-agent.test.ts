@@ -213,7 +213,7 @@ describe('a definition', () => {
       expect.objectContaining({ code: 'INVALID_SCHEMA' }),
     );
     expect(() => defineAgent(ai, { name: 'x' }, undefined as never)).toThrow(
-      expect.objectContaining({ issues: [{ path: 'handler', expected: 'a function', received: 'null' }] }),
+      expect.objectContaining({ issues: [{ path: 'handler', expected: 'a function', received: 'undefined' }] }),
     );
     defineAgent(ai, { name: 'x' }, handler);
     defineAgent(genkit({}), { name: 'taken' }, handler);
