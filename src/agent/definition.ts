@@ -4,7 +4,7 @@ import { z } from '../../schemas/zod.js';
 import type { SendPolicy } from '../connection/connection.js';
 import { sendPolicies } from '../connection/run-connection.js';
 import { assertFunction, assertHas, assertObject, assertOptions, assertSignal } from '../errors/options.js';
-import { InvalidValueError } from '../errors.js';
+import { InvalidValueError, toAgentFlowError } from '../errors.js';
 import { type Clock, systemClock } from '../internal/clock.js';
 import type { BusySessionPolicy } from '../session/lease.js';
 import type { StateRules } from '../session/open-session.js';
@@ -47,12 +47,22 @@ function assertPolicies({ onBusySession, sendPolicy }: { onBusySession?: unknown
 /** Throws `InvalidValueError` for what no run can be opened with; `init` is checked when it is known to be needed. */
 export function assertOpening(options: StreamBidiOptions<unknown>): void {
   assertOptions(options);
-  const { sessionId, version, context, abortSignal, onTraceStart } = options;
+  const { sessionId, version, context, abortSignal, onTraceStart } = readOpening(options);
   checked(AgentInitSchema, { sessionId, version }, 'option');
   assertPolicies(options);
   assertOptions(context, 'context');
   if (onTraceStart !== undefined) assertFunction(onTraceStart, 'onTraceStart');
   assertSignal(abortSignal, 'abortSignal');
+}
+
+/** Options may have getters, and what these throw is told as what a handler throws. */
+function readOpening(options: StreamBidiOptions<unknown>) {
+  try {
+    const { sessionId, version, context, abortSignal, onTraceStart } = options;
+    return { sessionId, version, context, abortSignal, onTraceStart };
+  } catch (error) {
+    throw toAgentFlowError(error);
+  }
 }
 
 /** Fills in the defaults. Throws `InvalidValueError` and `INVALID_SCHEMA` for a configuration that cannot work. */
